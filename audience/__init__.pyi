@@ -9,11 +9,23 @@ from .algebra.equivalence import (
 from .algebra.simplification import (
     simplify as simplify,
 )
+from .cluster.dask_cluster import (
+    Certificates as Certificates,
+)
+from .cluster.dask_cluster import (
+    connect_cluster as connect_cluster,
+)
+from .cluster.dask_cluster import (
+    local_cluster as local_cluster,
+)
 from .errors import (
     AudienceError as AudienceError,
 )
 from .errors import (
     CatalogError as CatalogError,
+)
+from .errors import (
+    ClusterError as ClusterError,
 )
 from .errors import (
     ComplexityError as ComplexityError,

@@ -16,6 +16,8 @@ AudienceError            base of all errors; carries one or more Problems
 ├── PlanError            a plan that cannot be carried out
 ├── ComplexityError      an expression too large for a normal form or a proof
 ├── ServiceError         a service that cannot start, or a call that it refuses
+├── ClusterError         a cluster that cannot be used
+│   └── LostClusterError a cluster that was lost while it worked
 └── ProofError           an internal error: a payload with another meaning than its expression
 """
 
@@ -143,3 +145,11 @@ class LedgerError(DeliveryError):
 
 class ServiceError(AudienceError):
     """Service that cannot start, or a call that it refuses."""
+
+
+class ClusterError(AudienceError):
+    """Cluster that cannot be used."""
+
+
+class LostClusterError(ClusterError):
+    """Cluster that was lost while it worked."""

@@ -19,9 +19,9 @@ from strategies import device_rows, index_expr, make_oracle_devices, make_table
 from audience import AudienceError, DeviceIndex, ExpressionError, InvalidIndexError, LockedError, Sample, TableError
 from audience.index.changes import compaction, update
 from audience.index.ingest import build, encode
-from audience.index.ingest.build import write_shard
 from audience.index.ingest.cast import name_flags
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories, reject_mixed_numbers
+from audience.index.ingest.encoded_shards import write_shard
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps
 from audience.index.storage.published import LocalStorage

@@ -11,9 +11,15 @@ from audience.cli.output.writer import Output
 from audience.cli.project_file.defaults import ConfiguredLine, add_defaults
 from audience.cli.quick_parser import read_call
 from audience.cli.streams import flush_output, make_streams_safe
-from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
+from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, LostClusterError, Problem, ProofError
 
-FAILURES = (ProofError, DamagedError, LockedError, LedgerError)  # exit code 1: the input is not at fault
+FAILURES = (
+    ProofError,
+    DamagedError,
+    LockedError,
+    LedgerError,
+    LostClusterError,
+)  # exit code 1: the input is not at fault
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:

@@ -9,6 +9,7 @@ import polars as pl
 
 from audience._fs.object_urls import is_url
 from audience.argument_types import check_methods
+from audience.cluster.cluster import Cluster, reject_cluster
 from audience.counts import format_count
 from audience.index.changes.events.index_events import IndexEvents
 from audience.index.changes.index_policies import IndexPolicies
@@ -75,6 +76,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         ignore: Iterable[str] = (),
         replace: bool = False,
         progress: Progress = ignore_progress,
+        cluster: Cluster | None = None,
         **reading: Unpack[ReadArguments],
     ) -> "DeviceIndex":
         """Build the index of a table in a new folder, and open it.
@@ -99,6 +101,8 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             ignore: Columns to leave out.
             replace: Replace an index in *path*.
             progress: Progress callback.
+            cluster: Processes that write the shards, as of `audience.local_cluster(2)`; the files are the same. *path*
+                is in a folder that all of them see. A build that was cut off goes on from its finished shards.
             reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, `timezone`, ….
                 The attribute `reading` of the index has the decisions that were made.
 
@@ -106,6 +110,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             TableError: The table is invalid; the error names the column and the first invalid rows.
             OutputError: *path* exists or cannot be written.
             LockedError: Another publisher came first, in an object store.
+            ClusterError: The cluster is lost, or cannot do what was asked.
 
         >>> import polars, tempfile
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]], "age": [31, None]})
@@ -129,10 +134,18 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
 
         def build(folder: Path, may_replace: bool) -> TableReading:
             return build_index(
-                source, folder, roles, vendor_names(), options=options, replace=may_replace, progress=progress
+                source,
+                folder,
+                roles,
+                vendor_names(),
+                options=options,
+                replace=may_replace,
+                progress=progress,
+                cluster=cluster,
             )
 
         if is_url(path):
+            reject_cluster(cluster, path)
             from audience.index.changes.publishing import build_published  # object stores are for few
 
             decisions = build_published(path, build, may_replace=replace, progress=progress)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from audience._fs.atomic import write_new_file
+from audience.cli.cluster_options import ClusterOptions
 from audience.cli.declarations import Option
 from audience.cli.options import (
     IgnoreOption,
@@ -61,6 +62,7 @@ def run_build(
         Path | None,
         Option("--save-config", metavar="FILE", help="New project file with which `audience refresh` repeats this."),
     ] = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
 
@@ -69,7 +71,7 @@ def run_build(
     given = {**locals()}  # all of them, so that one that is added is saved, too
     draft = None if save_config is None else _draft_project_file(save_config, out, tables, given)
     hide_passwords(tables)
-    with output.show_progress() as progress:
+    with cluster_options.open() as cluster, output.show_progress() as progress:
         index = DeviceIndex.build(
             tables,
             out,
@@ -86,6 +88,7 @@ def run_build(
             ignore=ignore or (),
             replace=replace,
             progress=progress,
+            cluster=cluster,
             **reading.to_arguments(),
         )
     if save_config is not None and draft is not None:

@@ -15,9 +15,10 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from audience.index.ingest.build import MAX_SHARD_DEVICES, write_shard
+from audience.index.ingest.build import MAX_SHARD_DEVICES
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.encoded_shards import write_shard
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_lookup, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers

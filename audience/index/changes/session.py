@@ -18,8 +18,9 @@ from audience.index.changes.compaction import (
     rewrite_groups,
     select_stale_groups,
 )
-from audience.index.ingest.build import reject_too_many_devices, write_shard
+from audience.index.ingest.build import reject_too_many_devices
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.encoded_shards import write_shard
 from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.ingest.table_reading import TableReading

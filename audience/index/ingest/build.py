@@ -1,22 +1,24 @@
 """Build of a new index folder from a device table of any size, one shard at a time."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace as with_fields
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
 from audience._fs.atomic import atomic_folder
 from audience._fs.locks import is_locked
+from audience.cluster.cluster import Cluster
 from audience.counts import format_count
 from audience.errors import LockedError, Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter_combined
-from audience.index.ingest.encode import DeviceTable, count_rows, encode_shard
+from audience.index.ingest.encode import DeviceTable, count_rows
+from audience.index.ingest.encoded_shards import name_shard, write_shard, write_shards
 from audience.index.ingest.events.carrying import carry_events
 from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.ingest.locations.fetching import Source
@@ -31,23 +33,17 @@ from audience.index.records.record_files import copy_record_files
 from audience.index.records.segment_history import carry_history
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
-from audience.index.storage import id_search, shard_writer
+from audience.index.storage import id_search
 from audience.index.storage.deleted_rows import write_deleted_rows
-from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
-from audience.index.storage.layout import (
-    MANIFEST_FILE,
-    OWNED_NAMES,
-    PUBLISHED_FILE,
-    SYNCS_FOLDER,
-    ShardFiles,
-    shard_file,
-)
+from audience.index.storage.device_numbers import NumberSequence
+from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, PUBLISHED_FILE, SYNCS_FOLDER, shard_file
 from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import LocalStorage, Storage
 from audience.index.storage.shard import Shard
-from audience.index.storage.shard_writer import PendingShard
 from audience.index.storage.write_lock import lock_index
 from audience.progress import Progress
+
+WriteShards: TypeAlias = Callable[[SourceTable, NumberSequence], list[Shard]]
 
 MAX_DEVICES = 2**32
 MAX_SHARD_DEVICES = 1 << 22  # rows of a shard; larger shards are faster to query and take more memory to build
@@ -63,6 +59,7 @@ def build_index(
     options: ReadOptions = DEFAULT_READ_OPTIONS,
     replace: bool,
     progress: Progress,
+    cluster: Cluster | None = None,
 ) -> TableReading:
     """Build the index of the table *source* in the new folder *path*; on an error, *path* stays as it was.
 
@@ -76,15 +73,17 @@ def build_index(
         options: How to read the files.
         replace: Replace an index that exists at *path*.
         progress: Called with a step, the rows done and the rows in all.
+        cluster: Processes that write the shards; None for this one. The files are the same.
 
     Raises:
         TableError: An id is missing, empty or duplicated, or a value does not fit its column. The message names the
             column and the first such rows.
+        ClusterError: The cluster is lost. The next build goes on from the shards that are finished.
     """
     progress("reading the table", 0, 0)
     with _lock_if_replacing(path, replace):
         place = read_place(LocalStorage(path))
-        reading = _build_folder(source, path, roles, vendors, options, replace, progress)
+        reading = _build_folder(source, path, roles, vendors, options, replace, progress, cluster)
         move_place(LocalStorage(path), place)
     return reading
 
@@ -97,6 +96,7 @@ def _build_folder(
     options: ReadOptions,
     replace: bool,
     progress: Progress,
+    cluster: Cluster | None,
 ) -> TableReading:
     """Build the folder of an index, which is locked if it is replaced."""
     with (
@@ -110,9 +110,12 @@ def _build_folder(
             _copy_publications(path, draft)
         timezone = options.timezone or replaced.timezone
         reading = with_fields(options, timezone=timezone)
-        with open_table(source, roles, vendors, reading, log, progress) as table:
+        with (
+            _open_shards(source, path, roles, reading, storage, progress, cluster) as (readable, write),
+            open_table(readable, roles, vendors, reading, log, progress) as table,
+        ):
             reject_too_many_devices(table.row_count)
-            _write_index(storage, table, replaced, options.duplicates, progress)
+            _write_index(storage, table, replaced, write, progress)
             log.commit()
             return with_fields(table.reading, is_default_timezone=timezone is None)
 
@@ -123,15 +126,45 @@ def _copy_publications(path: Path, draft: Path) -> None:
         shutil.copyfile(path / PUBLISHED_FILE, draft / PUBLISHED_FILE)
 
 
+@contextmanager
+def _open_shards(
+    source: Source,
+    path: Path,
+    roles: ColumnRoles,
+    options: ReadOptions,
+    storage: LocalStorage,
+    progress: Progress,
+    cluster: Cluster | None,
+) -> Iterator[tuple[Source, WriteShards]]:
+    """Yield *source* as it is to be read, and the function that writes the shards of its table to *storage*."""
+    if cluster is None:
+        yield source, lambda table, numbers: _write_here(table, numbers, storage, options.duplicates, progress)
+        return
+    from audience.index.ingest.shared import building  # few builds need it
+
+    with building.open_shared_build(source, path, roles, options, MAX_SHARD_DEVICES) as build:
+        yield (
+            build.source.source,
+            lambda table, numbers: build.write_shards(table, storage, numbers, cluster, progress),
+        )
+
+
+def _write_here(
+    table: SourceTable, numbers: NumberSequence, storage: Storage, duplicates: Duplicates, progress: Progress
+) -> list[Shard]:
+    """Write the shards of *table* in this process."""
+    chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
+    if duplicates == "refuse":
+        return [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1, numbers)]
+    return _write_combined_shards(chunks, storage, table, duplicates, numbers)
+
+
 def _write_index(
-    storage: Storage, table: SourceTable, replaced: ReplacedIndex, duplicates: Duplicates, progress: Progress
+    storage: Storage, table: SourceTable, replaced: ReplacedIndex, write: WriteShards, progress: Progress
 ) -> None:
     """Write the shards of *table* and their manifest."""
-    chunks, numbers = table.iter_shard_tables(MAX_SHARD_DEVICES, progress), NumberSequence()
-    if duplicates == "refuse":
-        shards = [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1, numbers)]
-    else:
-        shards = _write_combined_shards(chunks, storage, table, duplicates, numbers)
+    numbers = NumberSequence()
+    shards = write(table, numbers)
     progress("checking ids", 0, 0)
     reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
     reject_shared_tags(shards, table.columns)
@@ -180,7 +213,7 @@ def _write_combined_shards(
         combined, shards, absorbed = absorb_earlier_rows(chunk, key, shards, duplicates)
         table.counts.duplicates += absorbed
         first_number = numbers.take(count_rows(combined))
-        shards.append(Shard(storage, write_shard(storage, f"{1:08}-{number:05}", combined, first_number)))
+        shards.append(Shard(storage, write_shard(storage, name_shard(1, number), combined, first_number)))
     return shards
 
 
@@ -202,38 +235,6 @@ def reject_too_many_devices(device_count: int) -> None:
     if device_count > MAX_DEVICES:
         message = f"{device_count:,} devices; {MAX_DEVICES:,} is the limit"
         raise TableError(Problem("too-many-devices", message, hint="build one index for each app or region"))
-
-
-def write_shards(
-    chunks: Iterable[tuple[int, DeviceTable]], storage: Storage, snapshot_number: int, numbers: NumberSequence
-) -> Iterator[ShardFiles]:
-    """Write a shard of each of *chunks*, whose devices take the next *numbers*.
-
-    Three steps overlap: while one chunk is read, the one before is encoded, and the one before that is synced to disk.
-    """
-    with ThreadPoolExecutor(1) as encoder, ThreadPoolExecutor(1) as committer:
-        pending: Future[PendingShard] | None = None
-        committed: list[Future[ShardFiles]] = []
-        for count, (_, table) in enumerate(chunks):
-            if pending is not None:
-                committed.append(committer.submit(pending.result().commit))
-            name, first_number = f"{snapshot_number:08}-{count:05}", numbers.take(count_rows(table))
-            pending = encoder.submit(_encode_and_write, storage, name, table, first_number)
-        if pending is not None:
-            committed.append(committer.submit(pending.result().commit))
-        yield from (future.result() for future in committed)
-
-
-def _encode_and_write(storage: Storage, shard_name: str, table: DeviceTable, numbers: DeviceNumbers) -> PendingShard:
-    shard = encode_shard(table, numbers)
-    return shard_writer.write_shard_files(
-        storage, shard_name, shard.row_count, shard.numbers, shard.attributes, shard.id_columns
-    )
-
-
-def write_shard(storage: Storage, shard_name: str, table: DeviceTable, numbers: DeviceNumbers) -> ShardFiles:
-    """Write *table* as the shard *shard_name*; *numbers* are those of its devices."""
-    return _encode_and_write(storage, shard_name, table, numbers).commit()
 
 
 def reject_duplicate_ids(

@@ -1,6 +1,6 @@
 """Reading of a source table in chunks, each column cast to the type of its role."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -105,9 +105,12 @@ class SourceTable:
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
         """Yield at most *max_rows* rows at a time, with the number of rows before them."""
-        first_row = 0
+        yield from self._read_chunks(self.iter_frames(max_rows), 0)
+
+    def _read_chunks(self, frames: Iterable[pl.DataFrame], first_row: int) -> Iterator[tuple[int, DeviceTable]]:
+        """Yield the rows of *frames*, which begin at *first_row* of the table."""
         with wrap_polars_errors():
-            for frame in self._iter_frames(max_rows):
+            for frame in frames:
                 table = self._read_frame(frame, first_row)
                 self.counts.rows += count_rows(table)
                 yield first_row, table
@@ -117,7 +120,7 @@ class SourceTable:
         """Yield the rows of each shard like `iter_chunks`, with attribute strings as dictionary codes."""
         chunks: list[DeviceTable] = []
         shard_start, categories = 0, dict[Column, pl.Categories]()
-        for first_row, chunk in self.iter_chunks(-(-max_rows // CHUNKS_PER_SHARD)):
+        for first_row, chunk in self.iter_chunks(chunk_rows(max_rows)):
             progress("indexing devices", first_row, self.row_count)
             if chunks and first_row + count_rows(chunk) > shard_start + max_rows:
                 yield shard_start, _concat_chunks(chunks)
@@ -126,12 +129,26 @@ class SourceTable:
             chunks.append(_to_categoricals(chunk, categories))
         yield shard_start, _concat_chunks(chunks)
 
-    def _iter_frames(self, max_rows: int) -> Iterator[pl.DataFrame]:
+    def read_shard(self, frames: Iterable[pl.DataFrame], first_row: int) -> DeviceTable:
+        """Return the rows of *frames*, which begin at *first_row*, as `iter_shard_tables` yields those of a shard."""
+        chunks: list[DeviceTable] = []
+        categories: CategoriesByColumn = {}
+        for _, chunk in self._read_chunks(frames, first_row):
+            categories = categories if chunks else new_categories(chunk)
+            chunks.append(_to_categoricals(chunk, categories))
+        return _concat_chunks(chunks)
+
+    @property
+    def selected(self) -> pl.LazyFrame:
+        """Return the rows with the columns that are not ignored."""
+        return self.lazy_frame.select(selectors.by_name(*(column.name_in_table for column in self.columns)))
+
+    def iter_frames(self, max_rows: int) -> Iterator[pl.DataFrame]:
         """Yield the rows in memory; of a seekable format, no more than *max_rows* are read ahead."""
-        selected = self.lazy_frame.select(selectors.by_name(*(column.name_in_table for column in self.columns)))
+        selected = self.selected
         if self.format in SEEKABLE_FORMATS:
-            for first_row in range(0, max(self.row_count, 1), max_rows):
-                yield selected.slice(first_row, max_rows).collect()
+            for first_row, count in divide_rows(self.row_count, max_rows):
+                yield selected.slice(first_row, count).collect()
             return
         is_empty = True
         for frame in selected.collect_batches(chunk_size=max_rows, maintain_order=True):
@@ -227,6 +244,20 @@ class SourceTable:
         if count:
             self.counts.stripped[name] = self.counts.stripped.get(name, 0) + count
         return stripped
+
+
+def chunk_rows(shard_rows: int) -> int:
+    """Return the rows of a chunk of shards with *shard_rows* rows."""
+    return -(-shard_rows // CHUNKS_PER_SHARD)
+
+
+def divide_rows(row_count: int, max_rows: int) -> list[tuple[int, int]]:
+    """Return the first row and the number of rows of each chunk; an empty table is one chunk.
+
+    >>> divide_rows(10, 4), divide_rows(0, 4)
+    ([(0, 4), (4, 4), (8, 2)], [(0, 0)])
+    """
+    return [(first, min(max_rows, row_count - first)) for first in range(0, max(row_count, 1), max_rows)]
 
 
 def _count_stripped(stripped: pl.Series, values: pl.Series) -> int:

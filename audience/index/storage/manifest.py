@@ -271,7 +271,7 @@ def parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Mani
         message = f"{storage.location} was written by another version; this one reads format {FORMAT_VERSION}"
         raise InvalidIndexError(Problem("other-format", message, hint="build the index again"))
     columns = tuple(Column(**fields) for fields in body["columns"])
-    shards = tuple(map(_parse_shard_files, body["shards"]))
+    shards = tuple(map(parse_shard_files, body["shards"]))
     deleted_rows = DeletedRowsFile(**body["deleted_rows"]) if body["deleted_rows"] else None
     segment_files = {
         name: tuple(IdListFile(**fields) for fields in files) for name, files in body.get("segment_files", {}).items()
@@ -294,6 +294,7 @@ def _parse_waiting_file(fields: dict[str, Any]) -> WaitingEventFile:
     return WaitingEventFile(**{**fields, "events": tuple(fields["events"]), "properties": properties})
 
 
-def _parse_shard_files(fields: dict[str, Any]) -> ShardFiles:
+def parse_shard_files(fields: dict[str, Any]) -> ShardFiles:
+    """Return the files of a shard from the JSON form of them."""
     data_ranges = {kind: (start, stop) for kind, (start, stop) in fields["data_ranges"].items()}
     return ShardFiles(**{**fields, "data_ranges": data_ranges})

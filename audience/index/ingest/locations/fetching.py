@@ -80,6 +80,22 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
                 yield FetchedFiles(tuple(_fetch_files(names, folder, progress)))
 
 
+def list_local_names(source: Source) -> list[str] | None:
+    """Return the names of *source* if all of them are of files of this machine; None for all else.
+
+    Raises:
+        TableError: A name is a URL of an unknown kind, or there is none.
+
+    >>> list_local_names(["a.parquet", Path("b.parquet")]), list_local_names("s3://devices/a.parquet")
+    (['a.parquet', 'b.parquet'], None)
+    """
+    if isinstance(source, pl.DataFrame | pl.LazyFrame | ArrowStream) and not isinstance(source, str | Path):
+        return None
+    names = [_to_name(path) for path in _require_paths(source)]
+    is_local = not any(find_scheme(name) or find_table_format(name) or _is_database(name) for name in names)
+    return names if is_local else None
+
+
 def _is_database(name: str) -> bool:
     return find_scheme(name) in DRIVERS or is_duckdb_file(name)
 

@@ -1,0 +1,1 @@
+"""Other machines that do the work: functions and arguments in, results out."""

@@ -1,0 +1,1 @@
+"""Builds whose shards several processes write, here or on other machines."""

@@ -1,0 +1,104 @@
+"""Rows of a table in chunks that every process of a cluster can read: slices of files, or files of a spool."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from audience._fs.private_files import create_file
+from audience.errors import ClusterError, Problem
+from audience.index.ingest.reader import SourceTable, chunk_rows, divide_rows, wrap_polars_errors
+from audience.progress import Progress
+
+DIRECT_FORMATS = ("parquet", "ipc")  # any slice of rows can be read without the rows before it
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """State of a file of the source, by which a change of it is noticed."""
+
+    path: Path
+    nbytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileStamp":
+        """Return the state of the file at *path* as it is now."""
+        status = path.stat()
+        return cls(path.absolute(), status.st_size, status.st_mtime_ns)
+
+
+def require_unchanged(stamps: Iterable[FileStamp]) -> None:
+    """Raise ClusterError if a file is missing here, or is not the one that the head of the cluster has read."""
+    for stamp in stamps:
+        try:
+            found: FileStamp | None = FileStamp.of(stamp.path)
+        except OSError:
+            found = None
+        if found != stamp:
+            reason = "is not on every machine" if found is None else "was changed, or differs from machine to machine"
+            hint = "use a folder that all machines share, and build again"
+            raise ClusterError(Problem("other-source", f"{stamp.path} {reason}", hint=hint))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows of a table.
+
+    Attributes:
+        first_row: Number of the first row in the table.
+        row_count: Number of rows.
+        spool: File that has these rows alone; None if they are a slice of the table.
+    """
+
+    first_row: int
+    row_count: int
+    spool: Path | None = None
+
+    def read(self, table: SourceTable) -> pl.DataFrame:
+        """Return the rows of the chunk."""
+        if self.spool is None:
+            return table.selected.slice(self.first_row, self.row_count).collect()
+        return pl.read_ipc(self.spool)
+
+
+def read_chunks(chunks: Iterable[Chunk], table: SourceTable) -> Iterator[pl.DataFrame]:
+    """Yield the rows of each of *chunks* of *table*."""
+    with wrap_polars_errors():
+        for chunk in chunks:
+            yield chunk.read(table)
+
+
+def slice_table(table: SourceTable, shard_rows: int) -> list[Chunk]:
+    """Return the chunks in which one machine would read *table*, which has files that all machines can read."""
+    return [Chunk(first, count) for first, count in divide_rows(table.row_count, chunk_rows(shard_rows))]
+
+
+def spool_table(table: SourceTable, shard_rows: int, folder: Path, progress: Progress) -> list[Chunk]:
+    """Write each chunk in which one machine would read *table* to a file in *folder*, and return the chunks."""
+    chunks: list[Chunk] = []
+    first_row = 0
+    with wrap_polars_errors():
+        for number, frame in enumerate(table.iter_frames(chunk_rows(shard_rows))):
+            progress("copying rows for the cluster", first_row, table.row_count)
+            spool = folder / f"{number:06}.arrow"
+            with create_file(spool) as stream:
+                frame.write_ipc(stream, compression="zstd")
+            chunks.append(Chunk(first_row, len(frame), spool))
+            first_row += len(frame)
+    return chunks
+
+
+def group_chunks(chunks: Sequence[Chunk], shard_rows: int) -> list[list[Chunk]]:
+    """Return the chunks of each shard, with the borders of `SourceTable.iter_shard_tables`.
+
+    >>> [[chunk.row_count for chunk in group] for group in group_chunks([Chunk(0, 3), Chunk(3, 3), Chunk(6, 1)], 6)]
+    [[3, 3], [1]]
+    """
+    groups: list[list[Chunk]] = []
+    for chunk in chunks:
+        if not groups or chunk.first_row + chunk.row_count > groups[-1][0].first_row + shard_rows:
+            groups.append([])
+        groups[-1].append(chunk)
+    return groups
