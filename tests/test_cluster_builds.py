@@ -319,6 +319,23 @@ def test_error_of_a_worker_is_that_of_one_process(dask, tmp_path, small_shards):
     assert list(tmp_path.iterdir()) == [tmp_path / "t.parquet"]
 
 
+def run_command(*words: str | Path) -> str:
+    """The standard output of a command."""
+    command = [sys.executable, "-m", "audience", *words]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_commands_ask_a_scheduler(dask, built_alone, tmp_path):
+    index = built_alone / "alone"
+    expected = DeviceIndex.open(index).count("x AND NOT vip")
+    assert run_command("count", index, "x AND NOT vip", *dask.options) == f"{expected}\n"
+    emit = ["emit", index, "x AND NOT vip", "--vendor=xiaomi", "--by-ids", "-o"]
+    run_command(*emit, tmp_path / "alone")
+    run_command(*emit, tmp_path / "shared", *dask.options)
+    requests = [(tmp_path / name / "requests-00001.ndjson").read_bytes() for name in ("alone", "shared")]
+    assert requests[0] == requests[1] and len(requests[0]) > 1_000
+
+
 @pytest.mark.parametrize("number", range(scale(1, 20)))
 @pytest.mark.parametrize("victim", ["worker", "head", "scheduler"])
 def test_whoever_is_killed_the_old_index_stays_or_the_new_one_is_whole(victim, number, dask, built_alone, tmp_path):

@@ -227,6 +227,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         as_of: datetime | str | None = None,
         timezone: str | None = None,
         allow_gaps: bool = False,
+        cluster: Cluster | None = None,
     ) -> int:
         """Return the number of devices that match *expr*.
 
@@ -236,6 +237,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
                 the zone. None is now.
             timezone: Time zone whose days are meant. None is the zone of the index.
             allow_gaps: Answer questions about events although some of their days are not covered.
+            cluster: Processes that count, each in some shards; None is this one. All of them see the index.
 
         Raises:
             ExpressionError: *expr* is invalid or refers to something that the index does not have.
@@ -247,7 +249,12 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         1
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        return evaluate.count_devices(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
+        asked = read_question(as_of, timezone, allow_gaps, snapshot)
+        if cluster is not None:
+            from audience.index.query.shared_shards import count_on_cluster  # few questions need it
+
+            return count_on_cluster(to_expr(expr), snapshot, asked, cluster)
+        return evaluate.count_devices(to_expr(expr), snapshot, asked)
 
     def resolve(
         self,

@@ -23,9 +23,13 @@ import polars as pl
 from audience._fs.atomic import atomic_folder, fsync_path
 from audience._fs.checksums import new_hasher
 from audience.activity_log import log_activity
+from audience.cluster.cluster import Cluster
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
+from audience.index.query.shared_shards import SnapshotPlace
+from audience.index.query.validate import validate_and_expand
 from audience.index.records.policies import policies_digest
+from audience.language.ast import Limit, Top
 from audience.language.id_files import id_files_json
 from audience.language.printer import render
 from audience.planning.plans import Plan
@@ -36,6 +40,7 @@ from audience.requests.batching import Batches, batch_audience, divide_batches
 from audience.requests.division import DIVIDED, Division
 from audience.requests.json_bodies import BodyBlock, make_body_block
 from audience.requests.platform_counts import count_platforms
+from audience.requests.shared_writing import ListedIds, write_files_on_cluster
 from audience.tag_sync.desired import digest_devices
 
 MAX_LINES_PER_FILE = 1_000
@@ -119,6 +124,7 @@ def write_requests(
     schedule: Mapping[str, Any] | None = None,
     replace: bool = False,
     progress: Progress = ignore_progress,
+    cluster: Cluster | None = None,
 ) -> EmitResult:
     """Write the requests of *plan* into the new *folder*, with ids from *index*.
 
@@ -130,14 +136,18 @@ def write_requests(
         schedule: When they are sent, unless the send says it, as a JSON object of the manifest.
         replace: Whether a folder that nothing was sent from is replaced.
         progress: Progress callback.
+        cluster: Processes that write the bodies of ids; None for this one. The files are the same.
 
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
         PlanError: The devices cannot be divided.
+        ClusterError: The cluster is lost. Nothing is left there.
     """
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
         keep_emission(folder, draft)
-        return fill_request_folder(plan, index, draft, division=division, schedule=schedule, progress=progress)
+        return fill_request_folder(
+            plan, index, draft, division=division, schedule=schedule, progress=progress, cluster=cluster
+        )
 
 
 def fill_request_folder(
@@ -148,6 +158,7 @@ def fill_request_folder(
     division: Division | None = None,
     schedule: Mapping[str, Any] | None = None,
     progress: Progress = ignore_progress,
+    cluster: Cluster | None = None,
 ) -> EmitResult:
     """Write the requests of *plan* into the empty *folder*; arguments are as for `write_requests`."""
     plan = replace_fields(plan, index=index)
@@ -165,7 +176,15 @@ def fill_request_folder(
         remaining = min(device_count - held_out, len(divided.deliverable) + len(divided.skipped_devices))
         batches, held_out, device_count = divided, device_count - remaining, remaining
     return write_plan(
-        plan, batches, device_count, folder, progress, division=division, schedule=schedule, held_out=held_out
+        plan,
+        batches,
+        device_count,
+        folder,
+        progress,
+        division=division,
+        schedule=schedule,
+        held_out=held_out,
+        cluster=cluster,
     )
 
 
@@ -186,9 +205,14 @@ def write_plan(
     division: Division | None = None,
     schedule: Mapping[str, Any] | None = None,
     held_out: int = 0,
+    cluster: Cluster | None = None,
 ) -> EmitResult:
     """Write the native requests of *plan* and its *batches* into *folder*."""
-    files = _write_request_files(folder, plan, batches, progress)
+    ids = None if cluster is None else _find_shared_ids(plan, batches)
+    if cluster is None or batches is None or ids is None:
+        files = _write_request_files(folder, plan, batches, progress)
+    else:
+        files = _write_shared_files(folder, plan, batches, ids, cluster, progress)
     if batches is not None and batches.skipped_devices:
         files.append(write_skipped(folder / SKIPPED_FILE, batches.iter_skipped()))
     result = EmitResult(
@@ -294,6 +318,33 @@ def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, prog
         for sync in syncs:
             sync.result()
     return entries
+
+
+def _find_shared_ids(plan: Plan, batches: Batches | None) -> ListedIds | None:
+    """Return what the processes of a cluster are told of the ids of *batches*; None if this process writes them.
+
+    The rows of a limit or of parts depend on all shards, and native requests alone are few.
+    """
+    expr = plan.by_ids
+    if plan.index is None or batches is None or batches.divided is not None or expr is None:
+        return None
+    if isinstance(expr, Limit | Top) or len(plan.native) >= MAX_LINES_PER_FILE:
+        return None
+    snapshot = batches.deliverable.snapshot
+    return ListedIds(SnapshotPlace.of(snapshot), validate_and_expand(expr, snapshot, plan.as_of), plan.vendor)
+
+
+def _write_shared_files(
+    folder: Path, plan: Plan, batches: Batches, ids: ListedIds, cluster: Cluster, progress: Progress
+) -> list[dict[str, Any]]:
+    """Write all request files by the processes of *cluster*."""
+    listed = [len(bitmap) for bitmap in batches.deliverable.bitmaps]
+    native = [orjson.dumps(payload) + b"\n" for payload in plan.native]
+
+    def name_file(number: int) -> Path:
+        return folder / REQUEST_FILE.format(number)
+
+    return write_files_on_cluster(ids, listed, native, name_file, MAX_LINES_PER_FILE, cluster, progress)
 
 
 def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[BodyBlock]:

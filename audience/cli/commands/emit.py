@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience.cli.activity import logged_as
+from audience.cli.cluster_options import ClusterOptions
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import ScheduleOptions
 from audience.cli.division_options import DivisionOptions
@@ -54,17 +55,22 @@ def run_emit(
     division_options: DivisionOptions,
     schedule: ScheduleOptions,
     replace: ReplaceOption = False,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
     if without_index is not None:
-        _require_no_index_options(index, options, division_options, by_ids)
+        _require_no_index_options(index, options, division_options, by_ids or cluster_options != ClusterOptions())
         _emit_named(without_index, vendor, out, replace, output)
         return
     if index is None or expr is None:
         raise PlanError(Problem("usage", "INDEX or EXPR is missing", hint="pass both, or --without-index EXPR"))
     opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     division, moments = division_options.read([vendor]), schedule.read().to_document()
-    with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
+    with (
+        cluster_options.open() as cluster,
+        take_emission_turn(opened, [audience, *(options.cap or [])]),
+        output.show_progress() as progress,
+    ):
         replaced = list_replaced_emissions(out) if replace else []
         device_index = view_without_emissions(opened, out) if replace else opened
         asked = options.read(device_index.snapshot.timezone)
@@ -72,7 +78,14 @@ def run_emit(
         if by_ids and plan.native:
             plan = plan.sent_by_ids(Problem("by-ids", "requested with --by-ids"))
         result = write_requests(
-            plan, device_index, out, division=division, schedule=moments, replace=replace, progress=progress
+            plan,
+            device_index,
+            out,
+            division=division,
+            schedule=moments,
+            replace=replace,
+            progress=progress,
+            cluster=cluster,
         )
         note = register_emission(opened, out, plan.policies, replaced, audience=plan.expr)
     output.print_notes([] if note is None else [note])
