@@ -75,6 +75,14 @@ def test_cluster_counts_as_one_process(text, index):
     assert index.count(text, cluster=PicklingCluster(), **question) == expected
 
 
+@pytest.mark.parametrize("exprs", [EXPRESSIONS[:8], EXPRESSIONS[:1], [*EXPRESSIONS, "vip", "age > 3"]])
+def test_cluster_compares_audiences_as_one_process(exprs, index):
+    question = {"as_of": "2026-11-28T09:00", "allow_gaps": True}
+    expected = index.overlap(exprs, **question)
+    assert index.overlap(exprs, cluster=PicklingCluster(), **question) == expected
+    assert (expected.combinations is None) == (len(exprs) > 10)
+
+
 def test_invalid_expression_is_refused_before_the_cluster_is_asked(index):
     with pytest.raises(audience.ExpressionError, match="unknown"):
         index.count("wrong_column:x", cluster=None)

@@ -15,7 +15,7 @@ import pytest
 from audience import Message, vendor_names
 
 ROOT = Path(__file__).parents[1]
-OPTIONS_OF_OTHER_TOOLS = {"--data", "--dist", "--help", "--select", "--silent"}
+OPTIONS_OF_OTHER_TOOLS = {"--data", "--dist", "--help", "--nthreads", "--select", "--silent"}
 OPTIONS_OF_DOCKER = {"--build-arg", "--name", "--rm", "--time", "--user"}
 
 

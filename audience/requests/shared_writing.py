@@ -1,7 +1,7 @@
 """Request files that the processes of a cluster write; they are the bytes that one process would write.
 
-The head knows how many ids of each shard are listed, so it tells each process which ids the bodies of a file list. The
-expression goes out, and checksums come back.
+The head knows how many ids of each shard are listed, so each process gets the range of ids that the bodies of a file
+list. The expression goes out, and checksums come back.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -321,7 +321,7 @@ def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, prog
 
 
 def _find_shared_ids(plan: Plan, batches: Batches | None) -> ListedIds | None:
-    """Return what the processes of a cluster are told of the ids of *batches*; None if this process writes them.
+    """Return the ids of *batches* as the processes of a cluster find them; None if this process writes them.
 
     The rows of a limit or of parts depend on all shards, and native requests alone are few.
     """

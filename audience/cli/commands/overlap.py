@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
+from audience.cli.cluster_options import ClusterOptions
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
@@ -33,6 +34,7 @@ def run_overlap(
     *,
     segments: Annotated[bool, Option("--segments", help="Compare all saved segments.")] = False,
     question: QuestionOptions,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Show how many devices each two of several audiences share, and each combination of up to ten.
 
@@ -41,7 +43,8 @@ def run_overlap(
     snapshot = open_snapshot(open_storage(index), threads=question.threads)
     asked = question.read(snapshot.timezone)
     audiences = name_segments(_list_saved(exprs, snapshot) if segments else _read_named(exprs or [], snapshot))
-    overlap = overlap_segments(audiences, snapshot, asked)
+    with cluster_options.open() as cluster:
+        overlap = overlap_segments(audiences, snapshot, asked, cluster)
     for expr in audiences.values():
         if question.matter_for(expr, snapshot):
             print_question(bind_segments(expr, snapshot, asked), asked, output)

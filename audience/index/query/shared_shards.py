@@ -1,8 +1,9 @@
 """Questions that the processes of a cluster answer, each for some shards of the same snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from audience.cluster.cluster import Cluster
 from audience.errors import ClusterError, InvalidIndexError, Problem
@@ -15,6 +16,9 @@ from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot, reopen_snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import Expr, Limit
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 
 MAX_TASKS = 32  # of one question; a task of many shards costs less than many tasks
 OPEN_SNAPSHOTS = 4  # that a worker keeps open, with what it has read and evaluated
@@ -56,18 +60,31 @@ def _open_snapshot(place: SnapshotPlace) -> Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class CountTask:
-    """Some shards in which devices are counted.
+class GroupTask(Generic[Question]):
+    """Question about some shards.
 
     Attributes:
         place: The snapshot.
-        expr: Audience, validated and expanded.
-        shards: Positions of the shards among the `evaluated_shards`.
+        question: What is asked, with expressions that are validated and expanded.
+        positions: Positions of the shards among the `evaluated_shards`.
     """
 
     place: SnapshotPlace
-    expr: Expr
-    shards: tuple[int, ...]
+    question: Question
+    positions: tuple[int, ...]
+
+    def shards(self) -> list[Shard]:
+        """Return the shards."""
+        shards = self.place.open().evaluated_shards
+        return [shards[position] for position in self.positions]
+
+
+def map_groups(
+    function: Callable[[GroupTask[Question]], Answer], snapshot: Snapshot, question: Question, cluster: Cluster
+) -> Iterator[Answer]:
+    """Yield the answer of *function* to *question* for each group of shards."""
+    place, groups = SnapshotPlace.of(snapshot), divide_shards(len(snapshot.evaluated_shards))
+    return cluster.map(function, [GroupTask(place, question, group) for group in groups])
 
 
 def count_on_cluster(expr: Expr, snapshot: Snapshot, as_of: AsOf | None, cluster: Cluster) -> int:
@@ -79,16 +96,13 @@ def count_on_cluster(expr: Expr, snapshot: Snapshot, as_of: AsOf | None, cluster
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
     counted = expanded.term if isinstance(expanded, Limit) else expanded
-    place = SnapshotPlace.of(snapshot)
-    groups = divide_shards(len(snapshot.evaluated_shards))
-    total = sum(cluster.map(count_in_shards, [CountTask(place, counted, group) for group in groups]))
+    total = sum(map_groups(count_in_group, snapshot, counted, cluster))
     return min(expanded.count, total) if isinstance(expanded, Limit) else total
 
 
-def count_in_shards(task: CountTask) -> int:
+def count_in_group(task: GroupTask[Expr]) -> int:
     """Return the number of devices in the shards of *task*."""
-    shards = task.place.open().evaluated_shards
-    return sum(count_in_shard(task.expr, shards[position]) for position in task.shards)
+    return sum(count_in_shard(task.question, shard) for shard in task.shards())
 
 
 def divide_shards(count: int) -> list[tuple[int, ...]]:

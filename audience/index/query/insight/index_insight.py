@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from audience.argument_types import check_methods
+from audience.cluster.cluster import Cluster
 from audience.index.query.insight.overlap import Overlap
 from audience.index.query.insight.overlapping import name_segments, overlap_segments
 from audience.index.query.insight.profile import Profile
@@ -73,6 +74,7 @@ class IndexInsight:
         as_of: datetime | str | None = None,
         timezone: str | None = None,
         allow_gaps: bool = False,
+        cluster: Cluster | None = None,
     ) -> Overlap:
         """Return how many devices each two of several audiences share, and each combination of up to ten.
 
@@ -81,6 +83,7 @@ class IndexInsight:
             as_of: Moment of the question, as for `count`.
             timezone: Time zone of the question, as for `count`.
             allow_gaps: Whether days of events may be missing, as for `count`.
+            cluster: Processes that count, as for `count`.
 
         Raises:
             ExpressionError: An expression is invalid or refers to something that the index does not have.
@@ -98,4 +101,4 @@ class IndexInsight:
         """
         snapshot = self.snapshot  # another thread may refresh the index
         asked = read_as_of(as_of, timezone, snapshot.timezone, allow_gaps)
-        return overlap_segments(name_segments(exprs), snapshot, asked)
+        return overlap_segments(name_segments(exprs), snapshot, asked, cluster)

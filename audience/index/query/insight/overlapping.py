@@ -1,10 +1,14 @@
 """Compare several audiences: evaluate them in all shards, and count what each two of them share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audience.cluster.cluster import Cluster
 from audience.errors import PlanError, Problem
 from audience.index.query.evaluate import find_live_rows
 from audience.index.query.insight.overlap import (
@@ -16,6 +20,7 @@ from audience.index.query.insight.overlap import (
     OverlapSegment,
 )
 from audience.index.query.shard_threads import map_shards
+from audience.index.query.shared_shards import GroupTask, map_groups
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import BitMap, LazyUnion, bitmap_to_rows
 from audience.index.storage.croaring import choose_operations
@@ -57,18 +62,50 @@ def name_segments(exprs: Mapping[str, Expr | str] | Sequence[Expr | str]) -> dic
     return named
 
 
-def overlap_segments(segments: Mapping[str, Expr], snapshot: Snapshot, asked: AsOf) -> Overlap:
+@dataclass(frozen=True, slots=True)
+class OverlapCounts:
+    """Counts of what audiences share in some shards, which can be added.
+
+    Attributes:
+        both: How many devices each two audiences share, in a square of which the diagonal has their sizes.
+        united: How many devices are in any of them.
+        combined: How many devices are in exactly the audiences that the binary digits of each number name; None if
+            there are too many.
+    """
+
+    both: NDArray[np.int64]
+    united: int
+    combined: NDArray[np.int64] | None
+
+    def __add__(self, other: "OverlapCounts") -> "OverlapCounts":
+        is_combined = self.combined is not None and other.combined is not None
+        combined = self.combined + other.combined if is_combined else None  # type: ignore[operator]
+        return OverlapCounts(self.both + other.both, self.united + other.united, combined)
+
+
+def overlap_segments(
+    segments: Mapping[str, Expr], snapshot: Snapshot, asked: AsOf, cluster: Cluster | None = None
+) -> Overlap:
     """Count the devices that each two of *segments*, and each combination of up to ten, have in common.
+
+    Args:
+        segments: Audiences by name.
+        snapshot: Snapshot.
+        asked: When and where they are asked.
+        cluster: Processes that count, each in some shards; None is this one.
 
     Raises:
         ExpressionError: An expression refers to something that the index does not have.
+        ClusterError: The cluster is lost, or its processes do not see the index.
     """
-    names, shards = [*segments], snapshot.evaluated_shards
-    exprs = [validate_and_expand(expr, snapshot, asked) for expr in segments.values()]
-    rows = _resolve_all(exprs, shards)
-    both = _count_pairs(rows, shards)
+    names = [*segments]
+    exprs = tuple(validate_and_expand(expr, snapshot, asked) for expr in segments.values())
+    if cluster is None:
+        counted = count_overlap(exprs, snapshot.evaluated_shards)
+    else:
+        counted = reduce(add, map_groups(_count_group, snapshot, exprs, cluster))
+    both, united = counted.both, counted.united
     counts = both.diagonal().tolist()
-    united = sum(map_shards(_count_any, shards, rows))
     devices, number = snapshot.device_count, snapshot.manifest.number
     return Overlap(
         number,
@@ -82,9 +119,21 @@ def overlap_segments(segments: Mapping[str, Expr], snapshot: Snapshot, asked: As
             tuple(_make_pair(int(shared), counts[row], counts[column]) for column, shared in enumerate(row_counts))
             for row, row_counts in enumerate(both.tolist())
         ),
-        _list_combinations(names, rows, shards) if len(names) <= MAX_COMBINED else None,
+        None if counted.combined is None else _list_combinations(names, counted.combined),
         devices - united,
     )
+
+
+def count_overlap(exprs: Sequence[Expr], shards: Sequence[Shard]) -> OverlapCounts:
+    """Return what the audiences of *exprs*, which are validated and expanded, share in *shards*."""
+    rows = _resolve_all(exprs, shards)
+    none = np.zeros(1 << len(exprs), dtype=np.int64) if len(exprs) <= MAX_COMBINED else None
+    combined = None if none is None else sum(map_shards(_count_combinations, shards, rows), none)
+    return OverlapCounts(_count_pairs(rows, shards), sum(map_shards(_count_any, shards, rows)), combined)
+
+
+def _count_group(task: GroupTask[tuple[Expr, ...]]) -> OverlapCounts:
+    return count_overlap(task.question, task.shards())
 
 
 def _make_pair(both: int, first: int, second: int) -> OverlapPair:
@@ -132,11 +181,8 @@ def _unite(rows: Sequence[BitMap]) -> BitMap:
     return LazyUnion([*rows], sum(2 * len(each) for each in rows), False).materialize().bitmap
 
 
-def _list_combinations(
-    names: Sequence[str], rows: Sequence[Sequence[BitMap]], shards: Sequence[Shard]
-) -> tuple[Combination, ...]:
+def _list_combinations(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[Combination, ...]:
     """Return the combinations that any device is in, the largest first."""
-    counts = sum(map_shards(_count_combinations, shards, rows), np.zeros(1 << len(names), dtype=np.int64))
     found = np.flatnonzero(counts[1:]) + 1
     members = [tuple(name for at, name in enumerate(names) if number >> at & 1) for number in found.tolist()]
     combinations = [Combination(each, int(counts[number])) for each, number in zip(members, found, strict=True)]
