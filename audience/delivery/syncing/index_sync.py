@@ -29,7 +29,7 @@ from audience.vendors.tag_spec import TagSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncChoices:
-    """What is synced, and what is trusted of the last sync.
+    """Scope of a sync, and its trust in the last one.
 
     Attributes:
         attributes: Attributes and bare tags; None for all attributes of the index that the catalog names at the vendor.
