@@ -77,12 +77,12 @@ class Transport:
         source = self.delivery.access_tokens
         if source is None:
             return None
-        try:
-            request = source.build_request(self.credentials, self._read_time())
-        except DeliveryError as error:  # a key that cannot sign
-            return Fatal(error.problems[0])
 
         async def draw(parse: ReplyParser) -> VendorReply:
+            try:
+                request = source.build_request(self.credentials, self._read_time())
+            except DeliveryError as error:  # a key that cannot sign
+                return Fatal(error.problems[0])
             return await self._exchange(request, parse)
 
         return await self.tokens.refresh(source, draw, self.clock.boot)
