@@ -43,7 +43,7 @@ CAMPAIGN_RUN_FILE = "campaign_run.json"
 
 
 def count_run_devices(folder: Path) -> int:
-    """Return how many devices all runs of *folder* have together."""
+    """Return how many devices all runs of *folder* message together."""
     return sum(read_manifest_summary(run_folder)[1] for run_folder in run_folders(folder))
 
 

@@ -47,7 +47,7 @@ def perform_dry_run(prepared: PreparedRun, validate: bool, options: SendOptions)
     return DryRun(
         vendor=prepared.requests.vendor.name,
         method=prepared.method.name,
-        device_count=prepared.requests.device_count - len(prepared.left_out),
+        device_count=prepared.requests.messaged_count - len(prepared.left_out),
         calls=calls,
         request_bytes=request_bytes,
         checked_calls=checked_calls,

@@ -123,7 +123,7 @@ def prepare_run(
     delivery = require_delivery(requests.vendor)
     bodies = build_bodies(message, requests.division, requests.parts, delivery, credentials)
     native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
-    enforce_limits(requests.device_count, requests.vendor, native_payloads, limits)
+    enforce_limits(requests.messaged_count, requests.vendor, native_payloads, limits)
     schedule = (
         Schedule.from_document(requests.schedule)
         .override(Schedule(at=message.send_at))

@@ -38,7 +38,7 @@ class VendorRun:
 
     Attributes:
         vendor: The vendor.
-        devices: Devices of the requests.
+        devices: Devices that the requests message.
         status: Status of the run; None if nothing was sent.
         settled: Ids and native requests that are settled.
         total: Ids and native requests that there are; None if nothing was sent.

@@ -16,8 +16,8 @@ class SafetyLimits:
     """Limits of a send; one of *expected*, *max_devices* and *broadcast* is required.
 
     Attributes:
-        expected: How many devices the send reaches, exactly.
-        max_devices: How many devices it may reach.
+        expected: How many devices the send messages, exactly: without those that have no id at the vendor.
+        max_devices: How many devices it may message.
         broadcast: Whether a native request may reach all devices that the vendor knows, or all of a platform.
     """
 

@@ -39,7 +39,7 @@ class RunSummaryForm(TypedDict):
             `damaged` if its folder cannot be read.
         vendor: Name of the vendor; null if it has several.
         vendors: Names of all vendors.
-        devices: Devices of its requests.
+        devices: Devices that its requests message.
         accepted: Ids that vendors have accepted. Native requests have no ids.
         in_doubt: Ids that may have been delivered.
         rejected: Ids that were rejected with their batch, or one by one.
@@ -149,7 +149,7 @@ class VendorRunForm(TypedDict):
     """Run at one vendor.
 
     Attributes:
-        devices: Devices of its requests.
+        devices: Devices that its requests message.
         audience: What was asked when they were emitted.
         synced: Syncs of tags that its native requests rest on.
         state: State of this part.
@@ -233,7 +233,7 @@ class ServedDryRunForm(TypedDict):
     Attributes:
         vendor: Name of the vendor.
         method: Name of the send method.
-        devices: Devices of the requests. This number has to be typed to send them.
+        devices: Devices that the requests message, without the unreachable ones; has to be typed to send them.
         calls: Calls that would be made.
         bytes: Bytes of all requests.
         seconds: Duration at the vendor's rate limits.

@@ -68,6 +68,7 @@ class RequestFolder:
         platforms: Devices by platform; None if they are not known.
         schedule: When its runs are sent, if they do not say it themselves, as a JSON object.
         synced: Syncs of tags that the native requests rest on; None if they rest on none.
+        skipped_count: Devices of the audience without an id at the vendor.
     """
 
     folder: Path
@@ -87,6 +88,12 @@ class RequestFolder:
     platforms: tuple[PlatformCount, ...] | None = None
     schedule: Mapping[str, Any] = field(default_factory=dict)
     synced: SyncedRequests | None = None
+    skipped_count: int = 0
+
+    @property
+    def messaged_count(self) -> int:
+        """Number of devices that a send messages: those of the audience without the skipped ones."""
+        return self.device_count - self.skipped_count
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -144,6 +151,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         files = tuple(folder / str(entry["name"]) for entry in entries)
         total_bytes = sum(entry["bytes"] for entry in entries)
         counts = {name: int(manifest[name]) for name in ("devices", "native", "batches", "id_count")}
+        counts["skipped_count"] = _read_skipped_count(manifest)
         expression = str(manifest["expression"])
         policies = _read_policies(manifest)
         division, parts, platforms = _read_division(manifest, counts["id_count"])
@@ -176,6 +184,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         platforms=platforms,
         schedule=schedule,
         synced=synced,
+        skipped_count=counts["skipped_count"],
     )
 
 
@@ -229,13 +238,21 @@ def _check_counts(folder: Path, counts: dict[str, int], line_count: int, lines: 
     if counts["devices"] < counts["id_count"]:
         message = f"{MANIFEST_FILE} lists more ids than devices: {counts['id_count']}, {counts['devices']}"
         raise _damaged_error(folder, message)
+    if counts["devices"] - counts["skipped_count"] < counts["id_count"]:
+        message = f"{MANIFEST_FILE} skips devices that it lists: {counts['skipped_count']} of {counts['devices']}"
+        raise _damaged_error(folder, message)
 
 
 def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
-    """Return the vendor and the number of devices from the manifest of *folder*."""
+    """Return the vendor and the number of devices that a send messages, from the manifest of *folder*."""
     with _reading_manifest(folder):
         manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
-        return get_vendor(manifest["vendor"]), int(manifest["devices"])
+        return get_vendor(manifest["vendor"]), int(manifest["devices"]) - _read_skipped_count(manifest)
+
+
+def _read_skipped_count(manifest: dict[str, Any]) -> int:
+    """Return how many devices of the audience have no id at the vendor; a manifest without the entry skips none."""
+    return int(manifest.get("skipped_count") or 0)
 
 
 def read_manifest_question(folder: Path) -> dict[str, str | None]:

@@ -177,13 +177,13 @@ def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool
     lines = PartLines(parts, requests.vendor.max_ids)
     files = _write_lists(natives, kept, lines, requests.vendor)
     entries = [_describe(name, data) for name, data in files.items()]
+    devices = skipped.splitlines(keepends=True)
+    kept_devices = [device for device in devices if orjson.loads(device).get("device") not in wanted]
     if skipped:
-        devices = skipped.splitlines(keepends=True)
-        kept_devices = [device for device in devices if orjson.loads(device).get("device") not in wanted]
         files[SKIPPED_FILE] = b"".join(pattern.sub(REDACTED.encode(), device) for device in kept_devices)
         entries.append(_describe(SKIPPED_FILE, files[SKIPPED_FILE]))
         manifest["skipped_count"] = len(kept_devices)
-    removed = len(listed) - len(kept)
+    removed = len(listed) - len(kept) + len(devices) - len(kept_devices)
     manifest |= {
         "files": entries,
         "id_count": len(kept),

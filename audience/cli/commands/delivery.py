@@ -85,10 +85,10 @@ def run_send(
     message: MessageOption,
     expect: Annotated[
         int | None,
-        Option("--expect", min=0, metavar="N", help="Number of devices; fail if it is another."),
+        Option("--expect", min=0, metavar="N", help="Number of devices to message; fail if it is another."),
     ] = None,
     max_devices: Annotated[
-        int | None, Option("--max-devices", min=0, metavar="N", help="Maximum number of devices.")
+        int | None, Option("--max-devices", min=0, metavar="N", help="Maximum number of devices to message.")
     ] = None,
     broadcast: Annotated[
         bool, Option("--broadcast", help="Allow messages to every device that the vendor knows.")

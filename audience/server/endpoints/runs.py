@@ -59,7 +59,7 @@ class EmitBody(ExprBody):
 class SendBody(Body):
     """Body of a send."""
 
-    devices: int = Field(ge=0, description="Number of devices of the run, typed by whoever sends it.")
+    devices: int = Field(ge=0, description="Number of devices that the run messages, typed by whoever sends it.")
     broadcast: bool = Field(
         default=False, description="Allow a native request that reaches every device that the vendor knows."
     )

@@ -43,7 +43,7 @@ def dry_run_json(prepared: PreparedRun, missing: tuple[Problem, ...]) -> ServedD
     return {
         "vendor": requests.vendor.name,
         "method": prepared.method.name,
-        "devices": requests.device_count,
+        "devices": requests.messaged_count,
         "calls": result.calls,
         "bytes": result.request_bytes,
         "seconds": round(_find_seconds(native, methods, prepared.method.name), 3),
