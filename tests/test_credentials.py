@@ -105,6 +105,45 @@ def test_bad_credentials_file_error_hides_contents(tmp_path, text):
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+KEY_FILE_DELIVERY = make_delivery(key_file="account")
+KEY_FILES = {
+    "key and secret": (f'{{"key": "k3", "secret": "-----\\n{SECRET}\\n", "token_uri": "https://other.example"}}', None),
+    "other type": (f'{{"type": "authorized_user", "refresh_token": "{SECRET}"}}', "missing-key"),
+    "cut off": (f'{{"key": "k3", "secret": "{SECRET}"', "bad-credentials"),
+    "list": (f'["{SECRET}"]', "bad-credentials"),
+    "many brackets": (f'{{"secret": "{SECRET}", "key": {"[" * 200_000}', "bad-credentials"),
+    "number": (f'{{"key": 7, "secret": "{SECRET}"}}', "missing-key"),
+    "lines in a name": (f'{{"key": "k\\nx", "secret": "{SECRET}"}}', "bad-key"),
+    "half of a character": (f'{{"key": "\\ud800", "secret": "{SECRET}"}}', "bad-key"),
+    "letters in a secret": (f'{{"key": "k3", "secret": "{SECRET}\\u00e9"}}', "bad-key"),
+}
+
+
+def load_key_file(path):
+    return load_credentials("fake", KEY_FILE_DELIVERY, environment={"AUDIENCE_FAKE_ACCOUNT": str(path)})
+
+
+@pytest.mark.parametrize(("text", "code"), KEY_FILES.values(), ids=KEY_FILES.keys())
+def test_key_file_gives_its_keys_or_says_why_not(tmp_path, text, code):
+    file = write_credentials(tmp_path, text)
+    if code is None:
+        assert load_key_file(file) == Credentials("https://push.example", {"key": "k3", "secret": f"-----\n{SECRET}\n"})
+        return
+    with pytest.raises(DeliveryError) as caught:
+        load_key_file(file)
+    assert {problem.code for problem in caught.value.problems} == {code}
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_key_file_of_others_or_nowhere_is_rejected(tmp_path):
+    open_file = write_credentials(tmp_path, f'{{"key": "k3", "secret": "{SECRET}"}}', mode=0o644)
+    places = {open_file: "open-credentials", tmp_path / "none.json": "unreadable"}
+    for path, code in {**places, "~nobody-of-this-name/key.json": "bad-credentials", "a\0b": "bad-credentials"}.items():
+        with pytest.raises(DeliveryError) as caught:
+            load_key_file(path)
+        assert [problem.code for problem in caught.value.problems] == [code], path
+
+
 def test_missing_keys_are_named():
     with pytest.raises(DeliveryError, match="AUDIENCE_FAKE_KEY is not set") as caught:
         load_credentials("fake", FAKE_DELIVERY, environment={"AUDIENCE_FAKE_SECRET": SECRET})

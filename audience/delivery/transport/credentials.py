@@ -13,7 +13,7 @@ ignored. Error messages never contain values.
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,20 +73,32 @@ def _read_key_file(values: Mapping[str, Any], sources: Mapping[str, str], delive
     """Return the required keys of the file that *values* name, without those that are given beside it."""
     if not delivery.key_file or not values.get(delivery.key_file):
         return {}
-    path = Path(str(values[delivery.key_file])).expanduser()
+    path = Path(str(values[delivery.key_file]))
     try:
+        path = path.expanduser()
         found = json.loads(read_private_file(path))
     except NotPrivateError as error:
         raise DeliveryError(Problem("open-credentials", error.message, hint=error.hint)) from None
     except OSError as error:
         raise DeliveryError(Problem("unreadable", f"{path}: {error.strerror or error}")) from error
-    except (ValueError, RecursionError):  # it may quote a secret
+    except (ValueError, RuntimeError):  # it may quote a secret; the second is of a home folder or too many brackets
         found = None
     if not isinstance(found, dict):
         hint = f"{sources[delivery.key_file]} names a file with the keys {', '.join(delivery.required_keys)}"
         raise DeliveryError(Problem("bad-credentials", f"{path}: expected an object in JSON", hint=hint)) from None
     names = [name for name in delivery.required_keys if isinstance(found.get(name), str) and not values.get(name)]
-    return {name: found[name] for name in names}
+    keys = {name: found[name] for name in names}
+    if problems := [*_file_problems(path, keys, delivery)]:
+        raise DeliveryError(*problems)
+    return keys
+
+
+def _file_problems(path: Path, keys: Mapping[str, str], delivery: DeliverySpec) -> Iterator[Problem]:
+    """Yield a problem for each key of a file that no request can carry; a secret, such as a key in PEM, has lines."""
+    for name, value in keys.items():
+        lines = value.replace("\r\n", "\n").split("\n") if name in delivery.secret_keys else [value]
+        if not all(line.isprintable() and line.isascii() for line in lines):
+            yield Problem("bad-key", f"{path}: {name}: expected printable ASCII characters")
 
 
 def env_variable(vendor: str, key: str) -> str:
