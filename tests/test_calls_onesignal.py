@@ -111,6 +111,9 @@ def test_kept_call_has_its_moment_and_can_be_withdrawn():
     [
         (200, b'{"success": true}', Accepted),
         (200, b'{"success": false}', None),
+        (200, b'{"success": true, "errors": ["Message Notification has already been sent to all recipients"]}', None),
+        (200, b'{"success": true, "success": false}', None),
+        (400, b'{"success": true}', None),
         (400, b'{"errors": ["Message Notification has already been sent to all recipients"]}', Rejected),
         (404, b'{"errors": ["Message Notification not found"]}', Rejected),
         (429, b'{"errors": ["API rate limit exceeded"]}', Retryable),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.delivery_spec import Accepted, InvalidIds, Rejected, Response, VendorReply
+from audience.vendors.delivery_spec import InvalidIds, Rejected, Response, VendorReply
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.reply_checks import accept, doubt_contradictions, is_success, read_id, read_id_list
 from audience.vendors.schema_check import get_in
@@ -83,6 +83,7 @@ def _read_error(error: Any) -> str:
     return str(error)
 
 
+@doubt_contradictions
 def parse_cancel(response: Response) -> VendorReply:
     """Parse the response to a withdrawal.
 
@@ -91,8 +92,8 @@ def parse_cancel(response: Response) -> VendorReply:
     """
     payload = parse_json_body(response)
     text = read_error_texts(payload.get("errors"))
-    if is_success(response) and payload.get("success") is True:
-        return Accepted("withdrawn")
+    if payload.get("success") is True:
+        return accept(response, "withdrawn", text)
     if response.status in CANCEL_REFUSED:
         return Rejected(Problem("rejected", f"HTTP {response.status} {text!r}"))
     return reply_from_status(response, text)
