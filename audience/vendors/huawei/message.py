@@ -64,10 +64,10 @@ def build_body(message: Message) -> Payload:
 
 
 def _list_parts(body: Payload) -> Payload:
-    """Return the platforms that *body* has a part for; a message for the app alone needs none for Android."""
+    """Return the platforms that *body* has a part for; data or a text for all of them reaches Android devices, too."""
     message = get_in(body, "message")
     parts = {name: True for name in ("android", "apns", "webpush") if name in message}
-    if "data" in message and "apns" not in message and "webpush" not in message:
+    if "data" in message or "notification" in message:
         parts["android"] = True
     return {"message": parts}
 

@@ -55,7 +55,7 @@ def parse_reply(response: Response) -> VendorReply:
 def _read_illegal_tokens(text: str) -> tuple[str, ...]:
     """Return the tokens that were not sent to, from the JSON in the text of a partial success.
 
-    Raises ContradictoryReply if they are not as many as it counts: then it is open who was reached.
+    Raises ContradictoryReply if they are not as many different ones as it counts: then it is open who was reached.
     """
     try:
         result: Any = load_strict_json(text.encode())
@@ -64,6 +64,6 @@ def _read_illegal_tokens(text: str) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         result = None
     tokens = read_id_list(result.get("illegal_tokens")) if isinstance(result, dict) else ()
-    if not tokens or len(tokens) != result.get("failure"):
+    if not tokens or not len(tokens) == len(set(tokens)) == result.get("failure"):
         raise ContradictoryReply("a part was sent, and it does not name the tokens that were not")
     return tokens
