@@ -1,15 +1,21 @@
 """Access tokens that a vendor gives out: drawn before the calls that need them, replaced in time, and kept nowhere."""
 
 import asyncio
+import base64
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from callers.fcm import make_private_key
 
-from audience import Problem
+from audience import Problem, get_vendor
 from audience.delivery import resume, send
 from audience.delivery.clock import SYSTEM_CLOCK
+from audience.delivery.transport.access import AccessTokenPool
 from audience.delivery.transport.http import open_transport
 from audience.testing.fake_vendor import (
     CREDENTIALS,
@@ -24,7 +30,17 @@ from audience.testing.fake_vendor import (
     write_run_folder,
 )
 from audience.testing.registration import register_vendors
-from audience.vendors.delivery_spec import Accepted, AccessToken, AccessTokenSource, Fatal, Request, Retryable
+from audience.vendors.delivery_spec import (
+    Accepted,
+    AccessToken,
+    AccessTokenSource,
+    Credentials,
+    Fatal,
+    InDoubt,
+    Request,
+    Response,
+    Retryable,
+)
 
 LIFETIME = 100
 
@@ -153,3 +169,119 @@ def test_token_is_replaced_before_it_ends(seconds, drawn):
 
     assert [type(reply) for reply in asyncio.run(call_twice())] == [Accepted, Accepted]
     assert len(service.drawn) == drawn
+
+
+def test_all_that_wait_take_the_failure_of_one_draw():
+    pool, draws = AccessTokenPool(), []
+
+    async def draw(parse):
+        draws.append(len(draws))
+        await asyncio.sleep(0)
+        return InDoubt(Problem("no-reply", "no reply within 30 seconds", hint="look it up"))
+
+    async def refresh_all():
+        first = await asyncio.gather(*(pool.refresh(TOKENS, draw, lambda: 0.0) for _ in range(200)))
+        return [*first, await pool.refresh(TOKENS, draw, lambda: 0.0)]
+
+    replies = asyncio.run(refresh_all())
+    assert draws == [0, 1]  # the last one asked later, and may ask anew
+    assert {(type(reply), reply.problem.code) for reply in replies} == {(Retryable, "no-reply")}
+    assert "nothing was sent" in replies[0].problem.hint
+
+
+# Replies of the vendors that give them out. -------------------------------------------------------------------------
+
+SECRET = "ya29.s3cr3t"
+UNUSABLE = [
+    '{"access_token": ["ya29.s3cr3t"], "expires_in": 3600}',
+    '{"access_token": {"value": "ya29.s3cr3t"}}',
+    '{"access_token": "ya29.s3cr3t", "expires_in": 3600',
+    '{"access_token": "ya29.s3cr3t", "access_token": "b", "expires_in": 3600}',
+    '{"access_token": "ya29.s3cr3t", "error": "invalid_grant"}',
+    '{"access_token": "ya29.s3cr3t\\r\\nx: y", "expires_in": 3600}',
+    '{"access_token": "ya29.s3cr3t\\u00e9", "expires_in": 3600}',
+    '{"access_token": " ya29.s3cr3t", "expires_in": 3600}',
+    '{"accessToken": "ya29.s3cr3t", "expires_in": 3600}',
+    '[{"access_token": "ya29.s3cr3t"}]',
+    "access_token=ya29.s3cr3t&expires_in=3600",
+]
+
+
+@pytest.mark.parametrize("vendor_name", ["fcm", "huawei"])
+@pytest.mark.parametrize("status", [200, 302, 401, 500])
+@pytest.mark.parametrize("text", UNUSABLE)
+def test_unusable_token_is_not_taken_and_not_quoted(vendor_name, status, text):
+    reply = get_vendor(vendor_name).delivery.access_tokens.parse_reply(Response(status, text.encode()))
+    assert type(reply) is (InDoubt if status in (200, 500) or '"b"' in text else Fatal)
+    assert SECRET not in repr(reply)
+
+
+@pytest.mark.parametrize("vendor_name", ["fcm", "huawei"])
+@pytest.mark.parametrize(
+    ("lifetime", "seconds"),
+    [
+        ("3599", 3_599),
+        ('"3600"', 300),
+        ("null", 300),
+        ("true", 300),
+        ("-1", 300),
+        ("1e9", 300),
+        ("1" + "0" * 400, 86_400),
+    ],
+)
+def test_lifetime_of_a_token_is_bounded(vendor_name, lifetime, seconds):
+    content = f'{{"access_token": "ya29.x", "expires_in": {lifetime}}}'.encode()
+    reply = get_vendor(vendor_name).delivery.access_tokens.parse_reply(Response(200, content))
+    assert (reply.value, reply.seconds) == ("ya29.x", seconds)
+
+
+FCM_KEYS = {"project_id": "p1", "client_email": "a@p1", "private_key_id": "k1", "ids": "token"}
+
+
+def make_fcm_credentials(base_url):
+    pytest.importorskip("google.auth.crypt")
+    return Credentials(base_url, {**FCM_KEYS, "private_key": make_private_key()})
+
+
+@pytest.mark.parametrize(
+    ("base_url", "audience"),
+    [
+        ("https://fcm.googleapis.com", "https://oauth2.googleapis.com/token"),
+        ("https://other.example", "https://other.example/token"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/token"),
+    ],
+)
+def test_assertion_is_of_use_only_where_it_is_sent(base_url, audience):
+    source = get_vendor("fcm").delivery.access_tokens
+    request = source.build_request(make_fcm_credentials(base_url), datetime(2026, 12, 1, tzinfo=UTC))
+    [assertion] = parse_qs(request.content.decode())["assertion"]
+    assert json.loads(base64.urlsafe_b64decode(f"{assertion.split('.')[1]}=="))["aud"] == audience
+    assert httpx.URL(base_url).join(request.path) == audience
+
+
+def test_assertion_that_a_server_repeats_is_not_quoted():
+    assertions = []
+
+    def refuse(request):
+        assertions.extend(parse_qs(request.content.decode())["assertion"])
+        return httpx.Response(400, json={"error": "invalid_grant", "error_description": f"Bad JWT {assertions[-1]}"})
+
+    async def authorize():
+        delivery, credentials = get_vendor("fcm").delivery, make_fcm_credentials("https://other.example")
+        async with open_transport(delivery, credentials, 5, 4, httpx.MockTransport(refuse)) as transport:
+            return await transport.authorize()
+
+    reply = asyncio.run(authorize())
+    assert (type(reply), reply.problem.message) == (Fatal, "HTTP 400 'invalid_grant: Bad JWT ***'")
+    assert len(assertions) == 1
+
+
+def test_key_of_another_algorithm_is_refused_before_anything_is_begun():
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for key in (ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()):
+        keys = {**FCM_KEYS, "private_key": key.private_bytes(*form).decode()}
+        [problem] = get_vendor("fcm").delivery.check_keys(keys)
+        assert problem.code == "bad-key"

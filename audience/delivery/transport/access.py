@@ -5,6 +5,7 @@ Drawing a token delivers nothing, so a lost reply leaves nothing in doubt: it is
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from audience.delivery.transport.redaction import ReplyParser
@@ -20,6 +21,8 @@ from audience.vendors.delivery_spec import (
 
 TOKEN_MARGIN_SECONDS = 300.0  # before its end, a token is no longer used; at most a tenth of its lifetime
 
+NOTHING_SENT = "no access token came, so that nothing was sent; run `audience resume` later"
+
 Draw: TypeAlias = Callable[[ReplyParser], Awaitable[VendorReply]]
 
 
@@ -30,39 +33,51 @@ class AccessTokenPool:
         self.current = ""
         self._use_until = 0.0
         self._drawing = asyncio.Lock()
+        self._draw_count = 0
+        self._last_failure: VendorReply | None = None
 
     async def refresh(
         self, source: AccessTokenSource, draw: Draw, boot_clock: Callable[[], float]
     ) -> VendorReply | None:
         """Draw a token unless the current one is still valid; return the reply that has none, or None.
 
+        Whoever waits while another draws takes what comes of that, so that a slow failure delays all of them once.
+
         Args:
             source: Where tokens come from.
             draw: Makes the call, and returns what a parser makes of its response.
             boot_clock: Clock that cannot be set.
         """
+        seen = self._draw_count
         async with self._drawing:
             if self.current and boot_clock() < self._use_until:
                 return None
-            asked_at, drawn = boot_clock(), list[AccessToken]()
+            if self._draw_count > seen and self._last_failure is not None:
+                return self._last_failure
+            self._last_failure = await self._draw(source, draw, boot_clock)
+            self._draw_count += 1
+            return self._last_failure
 
-            def parse(response: Response) -> VendorReply:
-                answer = source.parse_reply(response)
-                if not isinstance(answer, AccessToken):
-                    return answer
-                drawn.append(answer)
-                return Accepted("token")
+    async def _draw(self, source: AccessTokenSource, draw: Draw, boot_clock: Callable[[], float]) -> VendorReply | None:
+        asked_at, drawn = boot_clock(), list[AccessToken]()
 
-            match await draw(parse):
-                case Accepted() if drawn:
-                    token = drawn[-1]
-                    margin = min(TOKEN_MARGIN_SECONDS, token.seconds / 10)
-                    self.current, self._use_until = token.value, asked_at + token.seconds - margin
-                    return None
-                case InDoubt(problem):
-                    return Retryable(problem)
-                case failure:
-                    return failure
+        def parse(response: Response) -> VendorReply:
+            answer = source.parse_reply(response)
+            if not isinstance(answer, AccessToken):
+                return answer
+            drawn.append(answer)
+            return Accepted("token")
+
+        match await draw(parse):
+            case Accepted() if drawn:
+                token = drawn[-1]
+                margin = min(TOKEN_MARGIN_SECONDS, token.seconds / 10)
+                self.current, self._use_until = token.value, asked_at + token.seconds - margin
+                return None
+            case InDoubt(problem):
+                return Retryable(replace(problem, hint=NOTHING_SENT))
+            case failure:
+                return failure
 
     def discard(self, token: str) -> None:
         """Use *token* no longer, which the vendor has refused; a newer one stays."""

@@ -153,7 +153,7 @@ def _parse_response(response: Response, parse_reply: ReplyParser) -> VendorReply
     """Return the parsed reply, with the Retry-After header if the reply itself names no delay."""
     try:
         reply = doubt_unbelievable(response, parse_reply)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         return InDoubt(Problem("unreadable-reply", f"HTTP {response.status}: {type(error).__name__}: {error}"))
     if isinstance(reply, Retryable) and reply.retry_after is None:
         return replace(reply, retry_after=parse_retry_after(response))

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from html import escape
 from typing import TypeAlias
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qs, quote, quote_plus
 
 from audience.vendors.delivery_spec import Accepted, Credentials, DeliverySpec, Request, Response, VendorReply
 
 REDACTED = "***"
+FORM_TYPE = "application/x-www-form-urlencoded"
 MIN_SECRET_LENGTH = 6  # characters; a shorter string may be a meaningful part of a reply
 
 ReplyParser: TypeAlias = Callable[[Response], VendorReply]
@@ -30,6 +31,7 @@ def redact_secrets(
     for value in (value for name, value in request.headers.items() if name.lower() in ("authorization", "sign")):
         secrets |= {value, value.rpartition(" ")[2]}
     secrets |= {value for name, value in request.query.items() if name.lower() == "signature"}
+    secrets |= set(_read_assertions(request))
     secrets = {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
     encoded = {form for secret in secrets for form in _encoded_forms(secret)}
 
@@ -39,6 +41,13 @@ def redact_secrets(
         return _redact_reply(parse_reply(replace(response, content=redacted)), secrets)
 
     return parse_redacted
+
+
+def _read_assertions(request: Request) -> Iterable[str]:
+    """Return the assertions in a form of *request*, for which a server gives out access tokens."""
+    is_form = any(value.startswith(FORM_TYPE) for name, value in request.headers.items() if name == "Content-Type")
+    fields = parse_qs(request.content.decode("ascii", "replace")) if is_form else {}
+    return fields.get("assertion", ())
 
 
 def _encoded_forms(secret: str) -> Iterable[str]:

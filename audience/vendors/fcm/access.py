@@ -20,15 +20,16 @@ from audience.vendors.delivery_spec import (
     Response,
     VendorReply,
 )
-from audience.vendors.error_codes import parse_json_body, reply_from_status
-from audience.vendors.reply_checks import doubt_contradictions, is_success
+from audience.vendors.error_codes import parse_json_body
+from audience.vendors.reply_checks import doubt_contradictions
+from audience.vendors.schema_check import get_in
+from audience.vendors.shared.access_token_replies import read_access_token, refuse_by_status
 
 DOCS = "https://developers.google.com/identity/protocols/oauth2/service-account"
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 TOKEN_URL = "https://oauth2.googleapis.com/token"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_SECONDS = 3_600
-SHORT_SECONDS = 300.0  # of a token whose lifetime is not said
 API_HOST = "https://fcm.googleapis.com"
 EXTRA_HINT = "pip install 'audience[fcm]'"
 KEY_HINT = "create a key of the service account in the console of the project, and name its file as it is"
@@ -37,22 +38,23 @@ KEY_HINT = "create a key of the service account in the console of the project, a
 def build_token_request(credentials: Credentials, now: datetime) -> Request:
     """Build the request for an access token, with an assertion that the private key of the account signs.
 
-    Another host than Google's, such as a sandbox, gives out its own.
+    Another host than Google's, such as a sandbox, gives out its own. Its assertion names it as the audience, so that
+    Google gives it no token for that.
 
     Raises:
         DeliveryError: google-auth is not installed, or the private key is none.
     """
-    begun = int(now.timestamp())
+    begun, base_url = int(now.timestamp()), credentials.base_url
+    path, audience = ("/token", f"{base_url}/token") if base_url != API_HOST else (TOKEN_URL, TOKEN_URL)
     claims = {
         "iss": credentials.keys["client_email"],
         "scope": SCOPE,
-        "aud": TOKEN_URL,
+        "aud": audience,
         "iat": begun,
         "exp": begun + ASSERTION_SECONDS,
     }
     form = {"grant_type": GRANT_TYPE, "assertion": _sign_claims(credentials.keys, claims)}
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    path = TOKEN_URL if credentials.base_url == API_HOST else "/token"
     return Request(method="POST", path=path, headers=headers, content=urlencode(form).encode())
 
 
@@ -72,8 +74,10 @@ def _load_signer(keys: Mapping[str, str]) -> Any:
         raise DeliveryError(problem) from error
     try:
         private_key, key_id = keys["private_key"].replace("\\n", "\n"), keys["private_key_id"]
-        return crypt.RSASigner.from_string(private_key, key_id)  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError):
+        signer = crypt.RSASigner.from_string(private_key, key_id)  # type: ignore[no-untyped-call]
+        signer.sign(b"")  # a key of another algorithm is read, and cannot
+        return signer
+    except Exception:  # noqa: BLE001 whatever it is, its text may quote the key
         message = "private_key: expected the key of a service account, in PEM"
         raise DeliveryError(Problem("bad-key", message, hint=KEY_HINT)) from None
 
@@ -98,11 +102,10 @@ def parse_token_reply(response: Response) -> AccessToken | VendorReply:
        = hint: check the service account: its key may have been deleted, or the clock of this machine is wrong
     """
     payload = parse_json_body(response)
-    token, seconds = payload.get("access_token"), payload.get("expires_in")
-    if is_success(response) and isinstance(token, str) and token.isascii() and token.isprintable() and token:
-        return AccessToken(token, float(seconds) if type(seconds) is int and seconds > 0 else SHORT_SECONDS)
+    if token := read_access_token(response, payload):
+        return token
     words = [payload.get(name) for name in ("error", "error_description")]
-    reply = reply_from_status(response, ": ".join(word for word in words if isinstance(word, str)))
+    reply = refuse_by_status(response, ": ".join(word for word in words if isinstance(word, str)))
     if isinstance(reply, Fatal):
         hint = "check the service account: its key may have been deleted, or the clock of this machine is wrong"
         return Fatal(Problem(reply.problem.code, reply.problem.message, hint=hint))
@@ -114,7 +117,7 @@ def is_refused(response: Response) -> bool:
 
     A wrong key of APNs or of web push has the same status, and says so.
     """
-    has_details = bool((parse_json_body(response).get("error") or {}).get("details"))
+    has_details = bool(get_in(parse_json_body(response), "error").get("details"))
     return response.status == HTTPStatus.UNAUTHORIZED and not (has_details and b"FcmError" in response.content)
 
 

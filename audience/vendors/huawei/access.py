@@ -18,8 +18,9 @@ from audience.vendors.delivery_spec import (
     Response,
     VendorReply,
 )
-from audience.vendors.error_codes import parse_json_body, reply_from_status
-from audience.vendors.reply_checks import doubt_contradictions, is_success, read_code
+from audience.vendors.error_codes import parse_json_body
+from audience.vendors.reply_checks import doubt_contradictions, read_code
+from audience.vendors.shared.access_token_replies import read_access_token, refuse_by_status
 
 GUIDE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-Guides/oauth2-0000001212610981"
 PUSH_URL = "https://push-api.cloud.huawei.com"
@@ -50,19 +51,18 @@ def parse_token_reply(response: Response) -> AccessToken | VendorReply:
     r"""Parse the response to a call for a token.
 
     >>> parse_token_reply(Response(200, b'{"access_token": "CF3X\\/l2==", "expires_in": 3600}')).seconds
-    3600
+    3600.0
     """
     payload = parse_json_body(response)
-    token, seconds = payload.get("access_token"), payload.get("expires_in")
-    if is_success(response) and isinstance(token, str) and token and type(seconds) is int and seconds > 0:
-        return AccessToken(token, seconds)
+    if token := read_access_token(response, payload):
+        return token
     error = read_code(payload.get("error"))
     if not error:
-        return reply_from_status(response)
+        return refuse_by_status(response, "")
     code = "/".join(filter(None, (error, read_code(payload.get("sub_error")))))
     text = str(payload.get("error_description") or "")
     if response.status >= 500:
-        return reply_from_status(response, f"{code} {text}")
+        return refuse_by_status(response, f"{code} {text}")
     return Fatal(Problem("fatal", f"{code} {text!r}: Huawei gives out no access token", hint=CHECK_KEYS))
 
 
