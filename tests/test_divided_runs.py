@@ -297,7 +297,9 @@ def test_campaign_shows_its_parts(audience, tables):
     campaign = json.loads((tables / "out" / "campaign.json").read_text())
     parts = [part for share in campaign["vendors"] for part in share["parts"]]
     assert sum(part["devices"] for part in parts) == campaign["devices"] == 300 - campaign["held_out"]
-    assert out.splitlines()[-1].endswith(f"{campaign['held_out']} held out")
+    held_out, devices = campaign["held_out"], campaign["devices"]
+    total = f"{devices + held_out:,} devices in the audience: {devices:,} in variants, {held_out:,} held out"
+    assert out.splitlines()[-1].endswith(total)
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,41 @@ def test_in_doubt_batches_are_reported_until_resolved(audience, service, run, me
     assert "in doubt, skipped" in out
 
 
+UNREADABLE_MESSAGES = {
+    "no such file": (None, "m2.json: No such file", 'for example {"title": "Hi", "body": "there"}'),
+    "a file that ends early": ('{"title": "Hi"\n', "line 1 column 15", "the file ends there: complete it"),
+    "an empty file": ("\n", "line 1 column 1", "the file is empty"),
+    "a file that is not JSON": ("title: Hi", "line 1 column 1", "for example"),
+}
+
+
+@pytest.mark.parametrize(("text", "place", "hint"), UNREADABLE_MESSAGES.values(), ids=UNREADABLE_MESSAGES.keys())
+def test_unreadable_message_is_located_and_has_a_hint(audience, service, run, tmp_path, text, place, hint):
+    if text is not None:
+        (tmp_path / "m2.json").write_text(text)
+    code, _, err = audience("send", run, "--message", str(tmp_path / "m2.json"), "--expect", "95")
+    assert (code, place in err, hint in err) == (2, True, True), err
+
+
+def test_dry_run_says_when_and_by_whom_it_would_be_sent(audience, service, run, message):
+    later = ["--expect", "95", "--send-at", "2099-12-01T09:00+08:00"]
+    code, out, _ = audience("send", run, "--message", message, *later, "--dry-run")
+    assert (code, "scheduled here: 10 batches with 95 ids, from 2099-12-01T01:00:00+00:00 on" in out) == (0, True), out
+    [facts] = json.loads(audience("send", run, "--message", message, *later, "--dry-run", "--json")[1])
+    scheduled = facts["scheduled"]
+    assert not (Path(run) / LEDGER_FILE).exists()
+    audience("send", run, "--message", message, *later)
+    assert json.loads(audience("status", run, "--json")[1])["fake"]["scheduled"] == scheduled
+
+
+def test_batches_of_a_cancelled_run_are_not_to_be_sent(audience, service, run, message):
+    audience("send", run, "--message", message, "--expect", "95", "--send-at", "2099-12-01T09:00+08:00")
+    code, out, err = audience("cancel", run)
+    assert (code, out) == (0, "fake: batches: 10 cancelled; ids: 0 accepted\n"), err
+    code, out, err = audience("status", run)
+    assert (code, out) == (1, "fake: batches: 10 cancelled; ids: 0 accepted\n"), "not everybody was reached"
+
+
 def test_cancelled_run_is_reported(audience, service, run, message):
     service.fault = lambda call: "stopped"
     audience("send", run, "--message", message, "--expect", "95")

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from audience.delivery.call_requests import build_call, build_requests
-from audience.delivery.prepare import PreparedRun
+from audience.delivery.ledger.planned import PlannedBatch
+from audience.delivery.ledger.waiting import NOTHING_WAITS, Waiting
+from audience.delivery.prepare import PreparedRun, plan_run_batches
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.http import open_transport
 from audience.delivery.transport.rate_limit import RateLimiter, name_application
@@ -20,7 +22,7 @@ MAX_DRY_RUN_PROBLEMS = 100  # after which no further call is validated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """Result of a dry run: how many calls a send would make, how many the vendor validated, and their problems."""
+    """Result of a dry run: the calls of a send, what of them waits for its moment and where, and their problems."""
 
     vendor: str
     method: str
@@ -29,6 +31,7 @@ class DryRun:
     request_bytes: int
     checked_calls: int
     problems: tuple[Problem, ...]
+    waiting: Waiting = NOTHING_WAITS
 
 
 def perform_dry_run(prepared: PreparedRun, validate: bool, options: SendOptions) -> DryRun:
@@ -52,7 +55,30 @@ def perform_dry_run(prepared: PreparedRun, validate: bool, options: SendOptions)
         request_bytes=request_bytes,
         checked_calls=checked_calls,
         problems=tuple(problems),
+        waiting=_find_waiting(prepared, options.clock.wall()),
     )
+
+
+def _find_waiting(prepared: PreparedRun, now: float) -> Waiting:
+    """Return what a send that begins *now* holds here, and what it leaves with the vendor until its moment."""
+    batches = [batch for batch in plan_run_batches(prepared, now) if (batch.not_before or 0.0) > now]
+    kept, held = ([each for each in batches if each.at_vendor is at_vendor] for at_vendor in (True, False))
+    moments = [batch.not_before or 0.0 for batch in batches]
+    zones = {part.zone or prepared.schedule.zone for part in prepared.parts}
+    return Waiting(
+        held_batches=len(held),
+        held_ids=sum(map(_count_ids, held)),
+        kept_batches=len(kept),
+        kept_ids=sum(map(_count_ids, kept)),
+        opens_at=min((batch.not_before or 0.0 for batch in held), default=None),
+        due_at=min((batch.not_before or 0.0 for batch in kept), default=None),
+        ends_at=max(moments, default=None),
+        zone=zones.pop() if len(zones) == 1 else None,
+    )
+
+
+def _count_ids(batch: PlannedBatch) -> int:
+    return (batch.stop or 0) - (batch.first or 0)
 
 
 async def _validate_with_vendor(prepared: PreparedRun, options: SendOptions) -> tuple[int, list[Problem]]:

@@ -147,7 +147,8 @@ class DryRunForm(TypedDict):
         calls: Calls that would be made.
         bytes: Bytes of all requests.
         checked: Calls that the vendor validated.
-        problems: What it found.
+        scheduled: What would wait for its moment.
+        problems: What the vendor found.
     """
 
     vendor: str
@@ -156,6 +157,7 @@ class DryRunForm(TypedDict):
     calls: int
     bytes: int
     checked: int
+    scheduled: ScheduledForm
     problems: list[ProblemForm]
 
 
@@ -229,6 +231,7 @@ def dry_run_json(dry_run: "DryRun") -> DryRunForm:
         "calls": dry_run.calls,
         "bytes": dry_run.request_bytes,
         "checked": dry_run.checked_calls,
+        "scheduled": scheduled_json(dry_run.waiting),
         "problems": [problem_json(problem) for problem in dry_run.problems],
     }
 

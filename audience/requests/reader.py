@@ -29,6 +29,7 @@ from audience.vendors.spec import Payload, Vendor
 
 MESSAGE_FILE = "message.json"
 REDACTION_FILE = "redaction.json"  # what `audience forget` has begun to change and not finished
+MESSAGE_HINT = 'pass a JSON file with a message, for example {"title": "Hi", "body": "there"}'
 READ_BUFFER_BYTES = 1 << 20
 
 
@@ -300,11 +301,16 @@ def read_message(file: Path) -> Message:
         MessageError: The file is not a valid message.
         DeliveryError: The file cannot be read.
     """
+    data = _read_file(file, MESSAGE_HINT)
     try:
-        data = json.loads(_read_file(file), object_pairs_hook=reject_duplicate_keys)
+        text = data.decode(json.detect_encoding(data)).rstrip()  # so that a file which ends early is located at its end
+        document = json.loads(text, object_pairs_hook=reject_duplicate_keys)
     except (ValueError, RecursionError) as error:
-        raise MessageError(Problem("bad-json", f"{file} is not valid JSON: {error}")) from error
-    return parse_message(data)
+        hint = MESSAGE_HINT
+        if isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc):
+            hint = "the file ends there: complete it" if error.doc else f"the file is empty; {MESSAGE_HINT}"
+        raise MessageError(Problem("bad-json", f"{file} is not valid JSON: {error}", hint=hint)) from error
+    return parse_message(document)
 
 
 def message_to_json(message: Message) -> bytes:
@@ -352,11 +358,12 @@ def _scan_request_file(file: Path, manifest_entry: dict[str, Any]) -> tuple[tupl
     return tuple(starts), tuple(checksums)
 
 
-def _read_file(file: Path) -> bytes:
+def _read_file(file: Path, hint: str | None = None) -> bytes:
+    """Return the content of *file*; *hint* says what to do if it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
-        hint = "pass a folder that `audience emit` wrote" if file.name == MANIFEST_FILE else None
+        hint = "pass a folder that `audience emit` wrote" if file.name == MANIFEST_FILE else hint
         raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}", hint=hint)) from error
 
 

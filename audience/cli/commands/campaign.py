@@ -74,8 +74,9 @@ def run_campaign(
     print_policies(campaign.policies, campaign.without_policies, output)
     if options.matter_for(audience, device_index.snapshot):
         print_question(campaign.expr, asked, output)
-    held_out = f", {campaign.held_out:,} held out" if campaign.held_out else ""
-    total = f"{out}: {format_count(campaign.devices, 'device')} in the audience{held_out}"
+    total = f"{out}: {format_count(campaign.devices + campaign.held_out, 'device')} in the audience"
+    if campaign.held_out:
+        total += f": {campaign.devices:,} in variants, {campaign.held_out:,} held out"
     data = campaign_to_json(campaign)
     output.print_result(data, lambda: f"{_format_tables(campaign, data)}\n{total}")
 

@@ -94,18 +94,15 @@ def unfinished_problems(statuses: dict[str, Status]) -> list[Problem]:
 
 
 def _status_lines(name: str, status: Status) -> Iterable[str]:
-    counts = [f"{count:,} {_state_words(state)}" for state in BATCH_STATES if (count := status.batch_counts[state])]
+    words = {"todo": "cancelled"} if status.cancelled else {}
+    counts = [
+        f"{count:,} {words.get(state) or _state_words(state)}"
+        for state in BATCH_STATES
+        if (count := status.batch_counts[state])
+    ]
     ids = f"; ids: {status.id_counts['accepted']:,} accepted" if sum(status.id_counts.values()) else ""
-    waiting = status.waiting
     yield f"{name}: batches: {', '.join(counts)}{ids}" if counts else f"{name}: nothing to send"
-    if waiting.held_batches and waiting.opens_at is not None:
-        held = format_count(waiting.held_batches, "batch", "batches")
-        opens = _moment(waiting.opens_at, waiting)
-        yield f"  scheduled here: {held} with {_count_ids(waiting.held_ids)}, from {opens} on"
-    if waiting.kept_batches and waiting.due_at is not None:
-        kept = format_count(waiting.kept_batches, "batch", "batches")
-        due = _moment(waiting.due_at, waiting)
-        yield f"  scheduled at the vendor: {kept} with {_count_ids(waiting.kept_ids)}, from {due} on"
+    yield from _waiting_lines(status.waiting)
     if status.id_counts["accepted"] and not reports_unknown_ids(status.vendor):
         yield f"  {get_vendor(status.vendor).title} does not report ids that it does not know: some may be unknown"
     if status.invalid_id_counts:
@@ -122,6 +119,18 @@ def _status_lines(name: str, status: Status) -> Iterable[str]:
             yield f"  active: {_describe_worker(worker)}"
         else:
             yield f"  died: {_describe_worker(worker)}; run `audience resume` to send the rest"
+
+
+def _waiting_lines(waiting: Waiting) -> Iterable[str]:
+    """Yield what waits for its moment: what is held here, and what the vendor keeps."""
+    if waiting.held_batches and waiting.opens_at is not None:
+        held = format_count(waiting.held_batches, "batch", "batches")
+        opens = _moment(waiting.opens_at, waiting)
+        yield f"  scheduled here: {held} with {_count_ids(waiting.held_ids)}, from {opens} on"
+    if waiting.kept_batches and waiting.due_at is not None:
+        kept = format_count(waiting.kept_batches, "batch", "batches")
+        due = _moment(waiting.due_at, waiting)
+        yield f"  scheduled at the vendor: {kept} with {_count_ids(waiting.kept_ids)}, from {due} on"
 
 
 def format_left_out(counts: Mapping[str, int]) -> str:
@@ -242,12 +251,13 @@ def _state_words(state: BatchState) -> str:
 
 
 def format_dry_run(dry_run: "DryRun") -> str:
-    """Return one line on what *dry_run* would have sent."""
+    """Return what *dry_run* would have sent, and what of it would wait for its moment, here or at the vendor."""
     checked = (
         f"; {format_count(dry_run.checked_calls, 'call')} validated by the vendor" if dry_run.checked_calls else ""
     )
     calls = f"{format_count(dry_run.calls, 'call')} by {dry_run.method}, {format_bytes(dry_run.request_bytes)}"
-    return f"{dry_run.vendor}: {format_count(dry_run.device_count, 'device')} in {calls}{checked}; nothing was sent"
+    line = f"{dry_run.vendor}: {format_count(dry_run.device_count, 'device')} in {calls}{checked}; nothing was sent"
+    return "\n".join([line, *_waiting_lines(dry_run.waiting)])
 
 
 def format_bytes(byte_count: int) -> str:
