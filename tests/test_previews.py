@@ -65,6 +65,25 @@ def test_dry_run_builds_the_bodies_of_the_preview(folders, name, monkeypatch):
     assert set(bodies[previews]) == set(bodies[dry_run])
 
 
+@pytest.mark.parametrize("name", SENDABLE_VENDORS)
+def test_preview_marks_the_method_that_a_send_uses(folders, name):
+    credentials = placeholder_credentials(get_vendor(name).delivery)
+    used = prepare_run(folders / name, MESSAGE, credentials, SafetyLimits(max_devices=10**6)).method.name
+    shown = preview_run(folders / name, parse_message(MESSAGE), credentials).requests
+    assert {each.method for each in shown if each.chosen} == {used}
+
+
+def test_parts_of_a_request_are_named(audience, folders, message_file):
+    out = audience("preview", str(folders / "onesignal"), "--message", str(message_file))[1]
+    assert re.findall(r"^(\w+) \{", out, re.MULTILINE) == ["query", "body"] * 2
+    assert re.findall(r"in [\d,]+ calls?; (.+)$", out, re.MULTILINE) == [
+        "`audience send` uses it",
+        "only with --method short_lists",
+    ]
+    out = audience("preview", str(folders / "huawei"), "--message", str(message_file))[1]
+    assert "POST /v1/<client_id>/messages:send\nbody {" in out
+
+
 def test_preview_without_credentials_shows_each_application_of_one_platform(folders):
     for name in SENDABLE_VENDORS:
         platforms = {each.platform for each in preview_run(folders / name, parse_message(MESSAGE)).requests}

@@ -5,21 +5,22 @@ application is used: names of keys take the place of their values.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 from warnings import catch_warnings, simplefilter
 
 from audience.counts import format_count
 from audience.delivery.call_requests import build_call, build_requests
-from audience.delivery.costs import method_by_name, placeholder_credentials
+from audience.delivery.costs import choose_method, method_by_name, placeholder_credentials
 from audience.delivery.part_bodies import build_bodies
-from audience.delivery.prepare import check_message
-from audience.errors import AudienceError, MessageError, Problem
+from audience.delivery.prepare import build_cost_input, check_message
+from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.ast import Ids, walk
 from audience.messages import PLATFORMS, Message, message_for_platform
 from audience.requests.division import require_same_division
@@ -30,6 +31,7 @@ from audience.vendors.delivery_spec import Credentials, DeliverySpec, Payload, R
 from audience.vendors.spec import Vendor
 
 IDEMPOTENCY_KEY = "<idempotency key>"
+_QUOTED_NAME = re.compile(r"%3C[\w%]+?%3E")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class RequestPreview:
         call_count: Number of push calls.
         requests: The requests of one call, in their order, without ids and keys.
         problems: Why the method cannot carry the body.
+        chosen: Whether a send uses this method, without an option that names another.
     """
 
     method: str
@@ -53,6 +56,7 @@ class RequestPreview:
     call_count: int
     requests: tuple[Mapping[str, Any], ...]
     problems: tuple[Problem, ...] = ()
+    chosen: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +95,22 @@ def preview_run(
         warnings += bodies.list_warnings(delivery)
         contents = _group_parts(bodies.bodies, bodies.numbers, requests.parts)
         previews += _iter_natives(requests, delivery, contents[0][0], application, method_name)
+        chosen = _find_chosen(requests, bodies.bodies, application, method_name)
         for method in delivery.send_methods:
             if method_name in (None, method.name) and requests.id_count:
-                previews += _iter_methods(requests.vendor, delivery, method, contents, application)
+                found = _iter_methods(requests.vendor, delivery, method, contents, application)
+                previews += (replace(preview, chosen=method.name == chosen) for preview in found)
     return RunPreview(vendor=requests.vendor.name, requests=tuple(previews), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _find_chosen(
+    requests: RequestFolder, bodies: Sequence[Payload], application: Credentials, method_name: str | None
+) -> str | None:
+    """Return the name of the method that a send of the ids uses; None if it would be refused."""
+    try:
+        return choose_method(build_cost_input(requests, bodies, application), method_name).name
+    except DeliveryError:
+        return None
 
 
 def _iter_applications(
@@ -189,12 +205,21 @@ def describe_request(request: Request) -> dict[str, Any]:
     >>> describe_request(Request(method="POST", path="/v4/push", content=b'{"to":"all"}'))
     {'method': 'POST', 'path': '/v4/push', 'body': {'to': 'all'}}
     """
-    description: dict[str, Any] = {"method": request.method, "path": request.path}
+    description: dict[str, Any] = {"method": request.method, "path": _show_path(request.path)}
     if request.query:
         description["query"] = {name: _read_json(value) for name, value in request.query.items()}
     if request.content:
         description["body"] = _read_content(request)
     return description
+
+
+def _show_path(path: str) -> str:
+    """Return *path* with the names that take the place of keys as they are written elsewhere.
+
+    >>> _show_path("/v1/%3Cclient_id%3E/messages:send")
+    '/v1/<client_id>/messages:send'
+    """
+    return _QUOTED_NAME.sub(lambda match: unquote(match[0]), path)
 
 
 def _read_content(request: Request) -> Any:

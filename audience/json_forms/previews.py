@@ -24,6 +24,7 @@ class RequestPreviewForm(TypedDict):
     devices: int | None
     calls: int
     requests: list[dict[str, Any]]
+    chosen: bool
     problems: list[ProblemForm]
 
 
@@ -55,5 +56,6 @@ def _request_json(preview: RequestPreview) -> RequestPreviewForm:
         "devices": preview.device_count,
         "calls": preview.call_count,
         "requests": [dict(request) for request in preview.requests],
+        "chosen": preview.chosen,
         "problems": [problem_json(problem) for problem in preview.problems],
     }

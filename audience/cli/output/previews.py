@@ -12,14 +12,26 @@ MAX_SHOWN_PARTS = 8
 
 def format_previews(previews: Sequence[RunPreview]) -> str:
     """Return the requests of each vendor, one below the other."""
-    blocks = ["\n".join(_format_lines(preview.vendor, request)) for preview in previews for request in preview.requests]
+    blocks = [
+        "\n".join(_format_lines(preview, request, _choice_note(preview, request)))
+        for preview in previews
+        for request in preview.requests
+    ]
     return "\n\n".join(blocks) or "there is nothing to send"
 
 
-def _format_lines(vendor: str, preview: RequestPreview) -> Iterator[str]:
+def _choice_note(run: RunPreview, preview: RequestPreview) -> str:
+    """Return whether a send uses the method of *preview*, if there are several for the ids."""
+    methods = {each.method for each in run.requests if each.device_count is not None}
+    if preview.device_count is None or len(methods) < 2:
+        return ""
+    return "; `audience send` uses it" if preview.chosen else f"; only with --method {preview.method}"
+
+
+def _format_lines(run: RunPreview, preview: RequestPreview, note: str) -> Iterator[str]:
     place = "" if preview.platform is None else f" for {preview.platform}"
     count = "native" if preview.device_count is None else format_count(preview.device_count, "device")
-    yield f"{vendor} by {preview.method}{place}: {count} in {format_count(preview.call_count, 'call')}"
+    yield f"{run.vendor} by {preview.method}{place}: {count} in {format_count(preview.call_count, 'call')}{note}"
     yield from (f"  {_format_part(part)}" for part in preview.parts[:MAX_SHOWN_PARTS] if _format_part(part))
     if len(preview.parts) > MAX_SHOWN_PARTS:
         yield f"  and {format_count(len(preview.parts) - MAX_SHOWN_PARTS, 'other part')}"
@@ -27,9 +39,9 @@ def _format_lines(vendor: str, preview: RequestPreview) -> Iterator[str]:
         yield f"  not possible: {problem.message}"
     for request in preview.requests:
         yield f"{request['method']} {request['path']}"
-        yield from (
-            json.dumps(request[key], indent=2, ensure_ascii=False) for key in ("query", "body") if key in request
-        )
+        for key in ("query", "body"):
+            if key in request:
+                yield f"{key} {json.dumps(request[key], indent=2, ensure_ascii=False)}"
 
 
 def _format_part(part: Part) -> str:
