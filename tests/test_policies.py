@@ -231,7 +231,7 @@ def test_only_the_owner_can_read_policies(index):
 
 def test_policy_that_the_index_cannot_answer_is_an_error_with_its_name(index):
     index.set_policy("adults", cap="age >= 18")
-    index = DeviceIndex.build(make_table().drop("age"), index.folder, replace=True)
+    index = DeviceIndex.build(make_table().drop("age"), index.folder, replace=True, allow_loss="names")
     with pytest.raises(ExpressionError, match="policy adults: this index has no attribute 'age'"):
         audience.plan("male", "engagelab", index)
     plan = audience.plan("male", "engagelab", index, without_policies="adults")

@@ -18,6 +18,7 @@ def test_replaced_index_keeps_segments_and_names_what_is_lost(tmp_path, audience
     index.tag(["t1", "t3"], add="told")
     (tmp_path / "new.csv").write_text("token,city,vip\nt1,x,true\nt2,x,false\n")
     words = ["index", "build", str(tmp_path / "new.csv"), "-o", str(tmp_path / "index"), "--replace", "--json"]
+    words += ["--allow-loss", "names"]
     code, output, _ = audience(*words)
     assert code == 0
     facts = json.loads(output)

@@ -18,6 +18,7 @@ from audience.index.changes.interchange.index_bitmaps import IndexBitmaps
 from audience.index.ingest.build import build_index
 from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
+from audience.index.ingest.replacement import parse_losses
 from audience.index.ingest.table_reading import TableReading
 from audience.index.query import evaluate, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
@@ -75,6 +76,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         split: Mapping[str, str] | None = None,
         ignore: Iterable[str] = (),
         replace: bool = False,
+        allow_loss: Iterable[str] = (),
         progress: Progress = ignore_progress,
         cluster: Cluster | None = None,
         **reading: Unpack[ReadArguments],
@@ -100,6 +102,8 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             split: Separators of columns of strings that hold several tags.
             ignore: Columns to leave out.
             replace: Replace an index in *path*.
+            allow_loss: What the replaced index may lose: "devices", so that it has none, and "names", tags and
+                attributes that its policies or segments name. Otherwise such a build is refused.
             progress: Progress callback.
             cluster: Processes that write the shards, as of `audience.local_cluster(2)`; the files are the same. *path*
                 is in a folder that all of them see. A build that was cut off goes on from its finished shards.
@@ -130,6 +134,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             separators=dict(split or {}),
             ignore=tuple(ignore),
         )
+        losses = parse_losses(allow_loss)
         options = parse_read_arguments(reading, Path(path.name if is_url(path := Path(path)) else path))
 
         def build(folder: Path, may_replace: bool) -> TableReading:
@@ -142,6 +147,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
                 replace=may_replace,
                 progress=progress,
                 cluster=cluster,
+                allow_loss=losses,
             )
 
         if is_url(path):

@@ -58,6 +58,15 @@ def run_build(
     ignore: IgnoreOption = None,
     reading: ReadingOptions,
     replace: Annotated[bool, Option("--replace", help="Replace an existing index.")] = False,
+    allow_loss: Annotated[
+        list[str] | None,
+        Option(
+            "--allow-loss",
+            metavar="devices|names",
+            help="With --replace: leave no devices, or lose tags and attributes that policies or segments name. "
+            "Repeatable.",
+        ),
+    ] = None,
     save_config: Annotated[
         Path | None,
         Option("--save-config", metavar="FILE", help="New project file with which `audience refresh` repeats this."),
@@ -87,6 +96,7 @@ def run_build(
             split=dict(parse_pair(option, None) for option in split or []),
             ignore=ignore or (),
             replace=replace,
+            allow_loss=allow_loss or (),
             progress=progress,
             cluster=cluster,
             **reading.to_arguments(),

@@ -11,6 +11,7 @@ from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.changes.session import UpdateResult
 from audience.index.device_index import DeviceIndex
+from audience.index.ingest.replacement import describe_lost_tags
 from audience.index.ingest.table_reading import TableReading
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.explain import ExplainLine
@@ -43,7 +44,16 @@ def print_index_info(index: DeviceIndex, output: Output) -> None:
     if index.reading is not None:
         facts["reading"] = index.reading.to_json()
         print_reading(index.reading, output)
+        output.print_warnings(_list_loss_warnings(index.reading))
     output.print_result(facts, lambda: "\n".join([*_summary_lines(index, facts), _attributes_table(attributes)]))
+
+
+def _list_loss_warnings(reading: TableReading) -> list[Problem]:
+    """Return a warning of the tags that were lost with the replaced index, if there are any."""
+    if not reading.lost_tags:
+        return []
+    message = f"no device has these tags of the replaced index: {join_some(describe_lost_tags(reading.lost_tags))}"
+    return [Problem("lost-tags", message, hint="tags that `index tag` has added are to be added again")]
 
 
 def print_reading(reading: TableReading, output: Output) -> None:

@@ -1,7 +1,7 @@
 """Build of a new index folder from a device table of any size, one shard at a time."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace as with_fields
 from pathlib import Path
@@ -24,7 +24,14 @@ from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
-from audience.index.ingest.replacement import ReplacedIndex, describe_replacement, read_replaced_index
+from audience.index.ingest.replacement import (
+    ReplacedIndex,
+    describe_replacement,
+    find_lost_tags,
+    read_replaced_index,
+    require_devices,
+    require_names,
+)
 from audience.index.ingest.sources import exact_column
 from audience.index.ingest.table_opening import open_table
 from audience.index.ingest.table_reading import TableReading
@@ -60,6 +67,7 @@ def build_index(
     replace: bool,
     progress: Progress,
     cluster: Cluster | None = None,
+    allow_loss: Collection[str] = (),
 ) -> TableReading:
     """Build the index of the table *source* in the new folder *path*; on an error, *path* stays as it was.
 
@@ -74,16 +82,17 @@ def build_index(
         replace: Replace an index that exists at *path*.
         progress: Called with a step, the rows done and the rows in all.
         cluster: Processes that write the shards; None for this one. The files are the same.
+        allow_loss: What the index that is replaced may lose, of `Loss`.
 
     Raises:
-        TableError: An id is missing, empty or duplicated, or a value does not fit its column. The message names the
-            column and the first such rows.
+        TableError: An id is missing, empty or duplicated, or a value does not fit its column: the message names the
+            column and the first such rows. Or the replaced index would lose all devices, or what its policies name.
         ClusterError: The cluster is lost. The next build goes on from the shards that are finished.
     """
     progress("reading the table", 0, 0)
     with _lock_if_replacing(path, replace):
         place = read_place(LocalStorage(path))
-        reading = _build_folder(source, path, roles, vendors, options, replace, progress, cluster)
+        reading = _build_folder(source, path, roles, vendors, options, replace, progress, cluster, allow_loss)
         move_place(LocalStorage(path), place)
     return reading
 
@@ -97,6 +106,7 @@ def _build_folder(
     replace: bool,
     progress: Progress,
     cluster: Cluster | None,
+    allow_loss: Collection[str],
 ) -> TableReading:
     """Build the folder of an index, which is locked if it is replaced."""
     with (
@@ -115,9 +125,10 @@ def _build_folder(
             open_table(readable, roles, vendors, reading, log, progress) as table,
         ):
             reject_too_many_devices(table.row_count)
-            _write_index(storage, table, replaced, write, progress)
+            shards = _write_index(storage, table, replaced, write, progress, allow_loss)
             log.commit()
-            return with_fields(table.reading, is_default_timezone=timezone is None)
+            lost = find_lost_tags(replaced, shards)
+            return with_fields(table.reading, is_default_timezone=timezone is None, lost_tags=lost)
 
 
 def _copy_publications(path: Path, draft: Path) -> None:
@@ -160,9 +171,14 @@ def _write_here(
 
 
 def _write_index(
-    storage: Storage, table: SourceTable, replaced: ReplacedIndex, write: WriteShards, progress: Progress
-) -> None:
-    """Write the shards of *table* and their manifest."""
+    storage: Storage,
+    table: SourceTable,
+    replaced: ReplacedIndex,
+    write: WriteShards,
+    progress: Progress,
+    allow_loss: Collection[str],
+) -> list[Shard]:
+    """Write the shards of *table* and their manifest. Return the shards."""
     numbers = NumberSequence()
     shards = write(table, numbers)
     progress("checking ids", 0, 0)
@@ -171,6 +187,8 @@ def _write_index(
     reject_mixed_numbers(shards, table.columns)
     device_count = sum(shard.device_count for shard in shards)
     table.log.require_good_rows(device_count)
+    require_devices(replaced, device_count, allow_loss)
+    require_names(replaced, shards, table.columns, allow_loss)
     timezone = table.zone.key
     devices = format_count(device_count, "device")
     description = f"build: {devices}{describe_replacement(replaced, shards, table.columns, timezone)}"
@@ -197,6 +215,7 @@ def _write_index(
     content = manifest if carried is None else carried.apply_to(manifest)
     recorded = apply_records(storage, content, shards, number=1, first_new=manifest.next_number)
     publish_manifest(storage, recorded, None)
+    return shards
 
 
 def _write_combined_shards(

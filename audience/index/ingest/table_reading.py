@@ -36,6 +36,7 @@ class TableReading:
         repeated_times: Number of timestamps that occur twice, because clocks were put back, by column.
         skipped_times: Number of timestamps that never occur, because clocks were put forward, by column.
         renamed_platforms: Platforms in other spellings than the one of expressions, and that one.
+        lost_tags: Bare tags that the replaced index had and this one has not, with the number of their devices.
     """
 
     text_files: tuple[TextFile, ...]
@@ -50,6 +51,7 @@ class TableReading:
     is_default_timezone: bool = False
     repeated_times: Mapping[str, int] = field(default_factory=dict)
     skipped_times: Mapping[str, int] = field(default_factory=dict)
+    lost_tags: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all decisions as a JSON object."""
@@ -65,6 +67,7 @@ class TableReading:
             "timezone": self.timezone,
             "repeated_times": dict(self.repeated_times),
             "skipped_times": dict(self.skipped_times),
+            "lost_tags": dict(self.lost_tags),
         }
 
     def notes(self) -> list[str]:
