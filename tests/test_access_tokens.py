@@ -15,6 +15,8 @@ from callers.fcm import make_private_key
 from audience import Problem, get_vendor
 from audience.delivery import resume, send
 from audience.delivery.clock import SYSTEM_CLOCK
+from audience.delivery.dry_run import perform_dry_run
+from audience.delivery.prepare import prepare_run
 from audience.delivery.transport.access import AccessTokenPool
 from audience.delivery.transport.http import open_transport
 from audience.testing.fake_vendor import (
@@ -153,6 +155,15 @@ def test_wrong_keys_stop_the_run_before_anything_is_sent(tmp_path):
     service.fail = lambda number: None
     assert resume(tmp_path / "run", CREDENTIALS, options=make_send_options(service)).done
     assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
+
+
+def test_dry_run_without_a_token_checks_nothing(tmp_path):
+    service = TokenService(fail=lambda number: 400)
+    delivery = replace(DELIVERY, dry_run=lambda call, credentials: METHODS[0].build_request(call, credentials))
+    with register_vendors(make_vendor(delivery)):
+        prepared = prepare_run(write_run_folder(tmp_path / "run", make_ids(95)), MESSAGE, CREDENTIALS, UNLIMITED)
+        checked = perform_dry_run(prepared, True, make_send_options(service))
+    assert (checked.checked_calls, [problem.code for problem in checked.problems]) == (0, ["wrong-keys"])
 
 
 @pytest.mark.parametrize(("seconds", "drawn"), [(89, 1), (91, 2)], ids=["valid", "nearly over"])

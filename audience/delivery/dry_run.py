@@ -91,6 +91,10 @@ async def _validate_with_vendor(prepared: PreparedRun, options: SendOptions) -> 
             if build_dry_run is None or len(problems) >= MAX_DRY_RUN_PROBLEMS:
                 break
             await rate_limiter.wait(method.rate_limits(call.targets))
+            failure = await transport.authorize()
+            if failure is not None and not isinstance(failure, Accepted):  # the vendor is shown no call
+                problems.append(failure.problem)
+                break
             reply = await transport.post(build_dry_run(call, prepared.credentials), method.parse_reply)
             checked_calls += 1
             if not isinstance(reply, Accepted):
