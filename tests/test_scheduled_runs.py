@@ -1,6 +1,7 @@
 """Runs at their time, against the sandbox on one virtual clock: each device once, in its window, or nobody."""
 
 import threading
+import time
 from datetime import UTC, datetime
 
 import polars as pl
@@ -325,6 +326,15 @@ def test_loop_is_withdrawn_as_far_as_it_can(make_runs, now):
     assert problem.code == "not-withdrawn"
     now.now += 200 * HOUR
     assert runs.told() == {3: DEVICES}
+
+
+def test_delay_that_has_begun_is_not_withdrawn_whole(make_runs, now):
+    now.now = time.time()  # a delay without a beginning begins when its call is made, by the clock of the machine
+    runs = make_runs("onesignal", native=True)
+    runs.options = SendOptions()
+    runs.send({"vendor": {"onesignal": {"delayed_option": "timezone"}}})
+    [problem] = runs.cancel()
+    assert (problem.code, runs.status().batch_counts["withdrawn"]) == ("not-withdrawn", 0)
 
 
 def test_schedules_that_contradict_each_other_are_refused(make_runs):

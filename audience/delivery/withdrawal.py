@@ -29,12 +29,16 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class AcceptedCall:
-    """Call that the vendor has accepted: its number of ids, or a native request, and the moments of its delivery."""
+    """Call that the vendor has accepted: its number of ids, or a native request, and the moments of its delivery.
+
+    *moments* may be before *sent_at*, when the call was made; nothing was delivered at those.
+    """
 
     batch: int
     native: int | None
     ids: int
     message_ids: tuple[str, ...]
+    sent_at: float
     due_at: float
     moments: tuple[float, ...]
 
@@ -94,9 +98,9 @@ async def _wait_for_replies(ledger: Ledger, options: SendOptions) -> int:
 
 def _list_calls(ledger: Ledger, prepared: PreparedRun) -> Iterable[AcceptedCall]:
     bodies, read_moments = prepared.bodies, prepared.delivery.read_moments
-    for number, native, first, ids, joined, due_at in ledger.query("list_accepted_calls"):
+    for number, native, first, ids, joined, sent_at, due_at in ledger.query("list_accepted_calls"):
         own = tuple(moment.timestamp() for moment in read_moments(bodies.bodies[bodies.number_at(first)]))
-        yield AcceptedCall(number, native, ids, tuple(joined.split(",")), due_at, own or (due_at,))
+        yield AcceptedCall(number, native, ids, tuple(joined.split(",")), sent_at, due_at, own or (due_at,))
 
 
 async def _withdraw_call(
@@ -116,11 +120,11 @@ async def _withdraw_call(
     for message_id in call.message_ids:
         reply = await _cancel_message(method.schedule, message_id, transport, limiter, options)
         problem = problem or reply
-    if problem is None and asked_at < call.due_at:
+    delivered = sum(call.sent_at <= moment <= asked_at for moment in call.moments)
+    if problem is None and not delivered:
         with ledger.transaction():
             transitions.withdraw_batch(ledger, call.batch, asked_at)
     elif problem is None:
-        delivered = sum(moment <= asked_at for moment in call.moments)
         message = f"{format_count(delivered, 'moment')} had passed; what was to come is withdrawn"
         return Problem("delivered", message)
     return problem

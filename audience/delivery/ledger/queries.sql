@@ -211,7 +211,7 @@ UPDATE batch SET state = 'withdrawn', withdrawn_at = :now WHERE number = :number
 
 -- Calls that the vendor has accepted and delivers later. That of a loop is due at its first moment.
 -- name: list_accepted_calls
-SELECT number, native, coalesce(first, 0), coalesce(stop - first, 0), message_id, due_at FROM batch
+SELECT number, native, coalesce(first, 0), coalesce(stop - first, 0), message_id, sent_at, due_at FROM batch
 WHERE state = 'accepted' AND due_at IS NOT NULL ORDER BY due_at;
 
 -- name: count_unanswered

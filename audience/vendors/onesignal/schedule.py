@@ -46,15 +46,17 @@ def parse_send_after(text: Any) -> datetime | None:
 
 
 def read_moments(body: Payload) -> tuple[datetime, ...]:
-    """Return the moment at which a body with `send_after` is delivered, and the last one of a `delayed_option`.
+    """Return the moment at which a body with `send_after` is delivered, and the first and last of a `delayed_option`.
 
     >>> words = {"send_after": "2026-12-01T01:00:00Z", "delayed_option": "timezone"}
     >>> [moment.isoformat() for moment in read_moments(words)]
     ['2026-12-01T01:00:00+00:00', '2026-12-02T01:00:00+00:00']
     """
     start = parse_send_after(body.get("send_after"))
-    own = () if start is None else (start,)
-    return (*own, (start or datetime.now(UTC)) + LONGEST_DELAY) if body.get("delayed_option") else own
+    if body.get("delayed_option"):
+        begun = start or datetime.now(UTC)
+        return (begun, begun + LONGEST_DELAY)
+    return () if start is None else (start,)
 
 
 def require_future(body: Payload, now: datetime) -> Payload:
