@@ -1,9 +1,9 @@
 """Runs at their time, against the sandbox on one virtual clock: each device once, in its window, or nobody."""
 
 import threading
-import time
 from datetime import UTC, datetime
 
+import httpx
 import polars as pl
 import pytest
 from virtual_time import VirtualTime
@@ -328,10 +328,12 @@ def test_loop_is_withdrawn_as_far_as_it_can(make_runs, now):
     assert runs.told() == {3: DEVICES}
 
 
-def test_delay_that_has_begun_is_not_withdrawn_whole(make_runs, now):
-    now.now = time.time()  # a delay without a beginning begins when its call is made, by the clock of the machine
+def test_delay_that_has_begun_is_not_withdrawn_whole(make_runs):
+    def withdraw_rest(request):
+        return httpx.Response(200, json={"success": True} if request.method == "DELETE" else {"id": "m1"})
+
     runs = make_runs("onesignal", native=True)
-    runs.options = SendOptions()
+    runs.options = SendOptions(transport=httpx.MockTransport(withdraw_rest))  # without a beginning it begins now
     runs.send({"vendor": {"onesignal": {"delayed_option": "timezone"}}})
     [problem] = runs.cancel()
     assert (problem.code, runs.status().batch_counts["withdrawn"]) == ("not-withdrawn", 0)
