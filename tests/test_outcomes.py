@@ -63,3 +63,10 @@ def test_message_count_is_checked_per_target():
     assert isinstance(check_message_count(Accepted("m1"), method, 2), InDoubt)
     assert check_message_count(Accepted("m1"), make_method(), 2) == Accepted("m1")
     assert check_message_count(Rejected(PROBLEM), method, 2) == Rejected(PROBLEM)
+
+
+@pytest.mark.parametrize("fold", [str.upper, str.lower])
+def test_uuid_is_the_same_in_capitals_and_other_ids_are_not(fold):
+    own = {4: "5FDC92B2-3B2a-11e5-ac13-8fdccfe4d986", 5: "00cb73f8-5815-11e5-ba69-f75522da5528", 6: "Abc"}
+    outcome = interpret_reply(Accepted("m1", tuple(map(fold, own.values()))), ID_BATCH, own, make_method())
+    assert outcome.transition.invalid_ids == ((4, own[4]), (5, own[5]))

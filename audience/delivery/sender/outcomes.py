@@ -1,5 +1,6 @@
 """Interpretation of vendor replies: which transition a batch makes, and what its worker does next."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -16,6 +17,8 @@ from audience.vendors.delivery_spec import (
     SendMethod,
     VendorReply,
 )
+
+UUID_PATTERN = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 # reply        state of the batch               next step of its worker
 # ----------   ------------------------------   ------------------------------------------------------
@@ -108,5 +111,16 @@ def bisect_batch(
 
 
 def _select_ids(ids_by_position: Mapping[int, str], selected_ids: Iterable[str]) -> tuple[tuple[int, str], ...]:
-    selected = set(selected_ids)
-    return tuple((position, id_) for position, id_ in sorted(ids_by_position.items()) if id_ in selected)
+    selected = set(map(_fold_uuid, selected_ids))
+    if not selected:
+        return ()
+    return tuple((position, id_) for position, id_ in sorted(ids_by_position.items()) if _fold_uuid(id_) in selected)
+
+
+def _fold_uuid(identifier: str) -> str:
+    """Return a UUID in lower case, in which a vendor may answer; any other id unchanged.
+
+    >>> _fold_uuid("5FDC92B2-3B2A-11E5-AC13-8FDCCFE4D986"), _fold_uuid("R1")
+    ('5fdc92b2-3b2a-11e5-ac13-8fdccfe4d986', 'R1')
+    """
+    return identifier.lower() if UUID_PATTERN.fullmatch(identifier) else identifier
