@@ -200,6 +200,19 @@ def test_all_that_wait_take_the_failure_of_one_draw():
     assert "nothing was sent" in replies[0].problem.hint
 
 
+@pytest.mark.parametrize("vendor_name", ["fcm", "huawei"])
+def test_server_of_tokens_that_asks_to_wait_is_waited_for(vendor_name):
+    async def authorize():
+        keys = {**FCM_KEYS, "private_key": make_private_key(), "client_id": "7", "client_secret": "s3cr3t-w0rd"}
+        busy = httpx.MockTransport(lambda request: httpx.Response(503, headers={"retry-after": "120"}))
+        delivery = get_vendor(vendor_name).delivery
+        async with open_transport(delivery, Credentials("https://other.example", keys), 5, 4, busy) as transport:
+            return await transport.authorize()
+
+    reply = asyncio.run(authorize())
+    assert (type(reply), reply.retry_after) == (Retryable, 120.0)
+
+
 # Replies of the vendors that give them out. -------------------------------------------------------------------------
 
 SECRET = "ya29.s3cr3t"

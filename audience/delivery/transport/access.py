@@ -18,6 +18,7 @@ from audience.vendors.delivery_spec import (
     Retryable,
     VendorReply,
 )
+from audience.vendors.error_codes import parse_retry_after
 
 TOKEN_MARGIN_SECONDS = 300.0  # before its end, a token is no longer used; at most a tenth of its lifetime
 
@@ -63,6 +64,8 @@ class AccessTokenPool:
 
         def parse(response: Response) -> VendorReply:
             answer = source.parse_reply(response)
+            if isinstance(answer, InDoubt):
+                return Retryable(replace(answer.problem, hint=NOTHING_SENT), parse_retry_after(response))
             if not isinstance(answer, AccessToken):
                 return answer
             drawn.append(answer)
