@@ -198,7 +198,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "devices.parquet has no column 'token'": {"devices": {"_shard": [0], "_position": [0]}},
     "shards that the description does not have": {"devices": {**DEVICES, "_shard": [0, 0, 1]}},
     "column 'token'": {"devices": {**DEVICES, "token": ["t0", "t0", "t1"]}},
-    "the format is another one": {"description": described(format=2)},
+    "expected format 1, found 2": {"description": described(format=2)},
     "unknown time zone": {"description": described(timezone="Mars")},
     "unknown format of bitmaps": {"description": described(bitmaps="orc")},
     "two columns have one name": {"description": described(columns=DESCRIPTION["columns"] * 2)},

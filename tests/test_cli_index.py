@@ -307,7 +307,7 @@ def test_interrupted_build_leaves_nothing(audience, small, monkeypatch):
     def raise_interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audience.index.ingest.build._encode_and_write", raise_interrupt)
+    monkeypatch.setattr("audience.index.ingest.encoded_shards._encode_and_write", raise_interrupt)
     code, out, err = audience("index", "build", "devices.csv", "-o", "y.index")
     assert (code, out) == (130, "")
     assert err == "interrupted: stopped before it was done\n"

@@ -29,6 +29,14 @@ AudienceArgument = Annotated[
 TablesArgument = Annotated[
     list[str], Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders, globs or URLs.")
 ]
+OptionalTablesArgument = Annotated[
+    list[str] | None,
+    Argument(
+        metavar="[TABLE]",
+        help="Parquet, CSV, NDJSON or Arrow IPC files, folders, globs or URLs.",
+        show_default="`devices.table` of audience.toml",
+    ),
+]
 IgnoreOption = Annotated[
     list[str] | None, Option("--ignore", metavar="COLUMN", help="Leave this column out. Repeatable.")
 ]

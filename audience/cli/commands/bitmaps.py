@@ -22,13 +22,14 @@ def run_export_bitmaps(
     ] = "parquet",
     without: Annotated[
         list[str] | None,
-        Option("--without", metavar="PART", help="Leave out events, segments or policies. Repeatable."),
+        Option("--without", metavar="PART,…", help="Leave out events, segments or policies. Repeatable."),
     ] = None,
 ) -> None:
     """Write the attributes of an index as roaring bitmaps, and its devices with their positions, for other programs."""
     snapshot = open_snapshot(open_storage(index))
+    parts = [part.strip() for option in without or () for part in option.split(",")]
     with output.show_progress() as progress:
-        content = export_bitmaps(snapshot, out, bitmap_format, without or [], progress)
+        content = export_bitmaps(snapshot, out, bitmap_format, parts, progress)
     devices = sum(content.devices)
     facts = {"folder": str(out), "format": content.bitmaps, "devices": devices, "shards": len(content.devices)}
     shards = format_count(len(content.devices), "shard")

@@ -10,7 +10,7 @@ from audience.cli.declarations import Option
 from audience.cli.options import (
     IgnoreOption,
     IndexArgument,
-    TablesArgument,
+    OptionalTablesArgument,
     parse_pair,
     parse_token_options,
 )
@@ -19,6 +19,7 @@ from audience.cli.output.writer import Output
 from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import ReadingOptions
 from audience.counts import format_count
+from audience.errors import PlanError, Problem
 from audience.index.device_index import DeviceIndex
 
 PROJECT_FILE_MODE = 0o644  # others may read it, and only its owner decides what is in it
@@ -26,9 +27,14 @@ PROJECT_FILE_MODE = 0o644  # others may read it, and only its owner decides what
 
 def run_build(
     output: Output,
-    tables: TablesArgument,
+    tables: OptionalTablesArgument = None,
     *,
-    out: Annotated[Path, Option("-o", "--out", metavar="FOLDER", help="Folder of the new index.")],
+    out: Annotated[
+        Path | None,
+        Option(
+            "-o", "--out", metavar="FOLDER", help="Folder of the new index.", show_default="`index` of audience.toml"
+        ),
+    ] = None,
     token: Annotated[
         list[str] | None,
         Option("--token", metavar="[VENDOR=]COLUMN", help="Device ids, of one vendor, or of all if alone."),
@@ -77,6 +83,10 @@ def run_build(
 
     An option such as --number sets the role of a column itself. Without a TABLE, those of audience.toml are read.
     """
+    if not tables:
+        raise _not_given("a TABLE", "devices.table", "audience index build devices.parquet -o devices.index")
+    if out is None:
+        raise _not_given("-o FOLDER", "index", "audience index build devices.parquet -o devices.index")
     given = {**locals()}  # all of them, so that one that is added is saved, too
     draft = None if save_config is None else _draft_project_file(save_config, out, tables, given)
     hide_passwords(tables)
@@ -104,6 +114,12 @@ def run_build(
     if save_config is not None and draft is not None:
         write_new_file(save_config, draft, PROJECT_FILE_MODE)
     print_index_info(index, output)
+
+
+def _not_given(missing: str, key: str, example: str) -> PlanError:
+    """Return the error for what neither the command line nor the project file names."""
+    hint = f"for example: {example}; or write {key} in audience.toml, and give no TABLE"
+    return PlanError(Problem("usage", f"expected {missing}", hint=hint))
 
 
 def _draft_project_file(file: Path, out: Path, tables: list[str], given: dict[str, Any]) -> bytes:

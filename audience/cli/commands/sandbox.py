@@ -51,7 +51,8 @@ def run_sandbox(
             "--fault",
             metavar="FAULT",
             help="KIND or KIND=VALUE. Add :FRACTION, :#NTH or :/EVERY to pick calls, and @VENDOR or @VENDOR/ENDPOINT "
-            "to pick where. Kinds: refuse, fast, delay, late, drop, error, error-after, close. "
+            f"to pick where; vendors: {', '.join(sorted(emulated_vendors()))}. "
+            "Kinds: refuse, fast, delay, late, drop, error, error-after, close. "
             "Examples: drop:0.1, refuse=1008007:#3@tpns. Repeatable.",
         ),
     ] = None,
@@ -73,7 +74,7 @@ def run_sandbox(
         Option("--secret", metavar="SECRET", envvar=SECRET_VARIABLE, help="Its secret; prefer the variable."),
     ] = None,
 ) -> None:
-    """Imitate EngageLab, JPush, TPNS and EMAS on a local port until Ctrl-C, then report what was delivered."""
+    """Imitate the push vendors on a local port until Ctrl-C, then report what was delivered."""
     faults = [Fault.parse(text, seed) for text in fault or []]
     rate_factor, quota_factor = _parse_factor("--rate", rate), _parse_factor("--tag-quota", tag_quota)
     population = _load_population(devices, generate, name or [])

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from audience.cli.commands.translate_sql import SQL, SqlOptions, print_sql
@@ -11,13 +12,14 @@ from audience.cli.output.plans import format_plan_details
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.plan_options import PlanOptions
 from audience.cli.streams import read_stdin
-from audience.errors import Problem
+from audience.errors import PlanError, Problem
 from audience.json_forms.plans import plan_json
 from audience.json_forms.questions import question_json
 from audience.language.ast import Expr
 from audience.language.binding import bind
 from audience.language.parser import parse
 from audience.language.printer import render
+from audience.language.suggest import did_you_mean
 from audience.language.zones import DEFAULT_ZONE
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.vendor_names import with_catalog_names
@@ -51,6 +53,8 @@ def run_translate(
 
     Exit code 1 if a part needs ids: then the reasons are printed instead of payloads.
     """
+    _require_known("--from", source, [TEXT, *vendor_names()])
+    _require_known("--to", target, [TEXT, SQL, ALL_VENDORS, *vendor_names()])
     text = read_stdin("pass the payload as an argument") if payload == "-" else payload
     asked = options.read(DEFAULT_ZONE)
     arguments = options.to_arguments(asked)
@@ -72,6 +76,13 @@ def run_translate(
         _print_comparison(expr, plans, output)
     else:
         _print_plan(plans[0], explain, output)
+
+
+def _require_known(option: str, name: str, known: Sequence[str]) -> None:
+    """Raise PlanError if the value of --from or --to is neither a vendor nor a word in the place of one."""
+    if name not in known:
+        hint = did_you_mean(name, known) or f"use one of {', '.join(known)}"
+        raise PlanError(Problem("unknown-vendor", f"{option}: no vendor is called {name!r:.80}", hint=hint))
 
 
 def _print_comparison(expr: Expr, plans: list[Plan], output: Output) -> None:

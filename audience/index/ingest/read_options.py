@@ -73,7 +73,7 @@ class ReadOptions:
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         message = f"{name} is {value!r}, expected {' or '.join(choices)}"
-        raise TableError(Problem("bad-option", message, hint=f"use {choices[0]!r}"))
+        raise TableError(Problem("bad-option", message, hint=f"use one of {', '.join(choices)}"))
 
 
 def _require_zone(name: str) -> None:

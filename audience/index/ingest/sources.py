@@ -75,7 +75,8 @@ def scan_source(
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
     format_ = formats.pop()
     if format_ != "csv":
-        yield ScannedSource(_scan_typed_files(source.files, format_, roles), format_)
+        with _name_unreadable_file(source.files, format_):
+            yield ScannedSource(_scan_typed_files(source.files, format_, roles), format_)
         return
     delimiter = None if options.delimiter is None else parse_delimiter(options.delimiter)
     with TemporaryDirectory(prefix="audience-") as folder:
@@ -94,6 +95,28 @@ def _scan_typed_files(files: Sequence[SourceFile], format_: str, roles: ColumnRo
         [(str(file.path), file.partitions) for file in files],
         lambda name, texts: texts if stays_text(name, roles) else infer_partition_type(texts),
     )
+
+
+@contextmanager
+def _name_unreadable_file(files: Sequence[SourceFile], format_: str) -> Iterator[None]:
+    """Put the name of the first file that cannot be opened into an error about reading the table."""
+    try:
+        yield
+    except TableError as error:
+        file = _find_unreadable(files, format_) if error.code == "unreadable" else None
+        if file is None or file.name in error.problems[0].message:
+            raise
+        reason = error.problems[0].message.removeprefix("the table cannot be read: ")
+        raise TableError(Problem("unreadable", f"{file.name} cannot be read: {reason}")) from error
+
+
+def _find_unreadable(files: Sequence[SourceFile], format_: str) -> SourceFile | None:
+    for file in files:
+        try:
+            _scan_files([file.path], format_, None).head(1).collect()
+        except (pl.exceptions.PolarsError, OSError):
+            return file
+    return None
 
 
 def _scan_files(files: list[Path], format_: str, path_column: str | None) -> pl.LazyFrame:

@@ -95,11 +95,14 @@ def read_description(folder: Path) -> BitmapFolder:
     file = folder / DESCRIPTION_FILE
     try:
         fields = orjson.loads(file.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise bad_bitmaps(f"{file}: {error}") from None
+    except OSError as error:
+        raise unreadable_bitmaps(file, error) from None
+    except orjson.JSONDecodeError as error:
+        raise bad_bitmaps(f"{file} is not JSON: {error}") from None
     try:
-        if fields.pop("format") != FORMAT_VERSION:
-            raise ValueError("the format is another one")
+        found = fields.pop("format")
+        if found != FORMAT_VERSION:
+            raise ValueError(f"expected format {FORMAT_VERSION}, found {found!r:.40}")
         columns = [CarriedColumn(**column) for column in fields.pop("columns")]
         content = BitmapFolder(**fields, columns=columns)
         _require_valid(content)
@@ -164,6 +167,14 @@ def values_dtype(column: CarriedColumn) -> pl.DataType:
 def bad_bitmaps(message: str, hint: str | None = None) -> TableError:
     """Return the error for a folder that cannot be imported."""
     return TableError(Problem("bad-bitmaps", message, hint=hint))
+
+
+def unreadable_bitmaps(file: Path, error: Exception) -> TableError:
+    """Return the error for a file of a folder of bitmaps that is missing or cannot be read."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip().partition("\n")[0]
+    reason = "the file is missing" if isinstance(error, FileNotFoundError) else reason
+    hint = f"name a folder with {DESCRIPTION_FILE}, as `audience index export-bitmaps` writes it"
+    return bad_bitmaps(f"{file}: {reason}", hint if isinstance(error, OSError) else None)
 
 
 def bitmap_frame(rows: Mapping[str, Any]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from audience.errors import TableError
+from audience.errors import OutputError, Problem, TableError
 from audience.index.changes.interchange.bitmap_folder import (
     BITMAP_SCHEMA,
     BITMAPS_FILES,
@@ -22,6 +22,7 @@ from audience.index.changes.interchange.bitmap_folder import (
     column_dtype,
     devices_schema,
     read_description,
+    unreadable_bitmaps,
     values_dtype,
 )
 from audience.index.changes.interchange.clickhouse_states import StateRow, iter_rows
@@ -51,6 +52,7 @@ def import_bitmaps(folder: Path, path: Path, progress: Progress) -> None:
             devices are not those of an index.
         OutputError: *path* exists or cannot be written.
     """
+    _require_new(path)
     content = read_description(folder)
     devices = _read_devices(folder / DEVICES_FILE, content)
     rows = _group_rows(_iter_bitmaps(folder, content), content)
@@ -68,6 +70,13 @@ def import_bitmaps(folder: Path, path: Path, progress: Progress) -> None:
         build_index(spool, path, roles, vendor_names(), options=options, replace=False, progress=progress)
 
 
+def _require_new(path: Path) -> None:
+    """Raise OutputError if *path* has something: unlike a build, an import has nothing to keep of an older index."""
+    if path.is_dir() and any(path.iterdir()):
+        message = f"{path} already exists"
+        raise OutputError(Problem("exists", message, hint="import into a new folder, or delete this one first"))
+
+
 def _read_devices(file: Path, content: BitmapFolder) -> pl.DataFrame:
     """Return the file of devices, in the types of the description."""
     schema = dict(devices_schema(content.columns))
@@ -78,7 +87,7 @@ def _read_devices(file: Path, content: BitmapFolder) -> pl.DataFrame:
             raise bad_bitmaps(f"{file} has no column {missing[0]!r}")
         found = devices.select(list(schema)).cast(schema)  # type: ignore[arg-type]
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise bad_bitmaps(f"{file}: {error}") from None
+        raise unreadable_bitmaps(file, error) from None
     if found[SHARD].null_count() or not found[SHARD].is_between(0, len(content.devices), closed="left").all():
         raise bad_bitmaps(f"{file} has devices of shards that the description does not have")
     return found
@@ -96,8 +105,10 @@ def _iter_bitmaps(folder: Path, content: BitmapFolder) -> Iterator[StateRow]:
     try:
         rows = iter_rows(file, content.devices) if content.bitmaps == "clickhouse" else _iter_parquet(file, content)
         yield from rows
-    except (OSError, pl.exceptions.PolarsError, RoaringError) as error:
+    except RoaringError as error:
         raise bad_bitmaps(f"{file}: {error}") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable_bitmaps(file, error) from None
 
 
 def _iter_parquet(file: Path, content: BitmapFolder) -> Iterator[StateRow]:
