@@ -226,6 +226,48 @@ def test_killed_refresh_leaves_a_whole_index(run, tmp_path, delay):
     assert count("new") == 1
 
 
+# what stands in the place of a line of the project; what the error says
+WRONG_VALUES = {
+    "timezone": ('timezone = "Asia/Shanghai"', 'timezone = "CST"', "line 6: unknown time zone 'CST'"),
+    "duplicates": ('number = "age"', 'duplicates = "first"', "line 7: duplicates is 'first', expected refuse"),
+    "bad rows": ('number = "age"', 'on-bad-row = "skip"', "line 7: on_bad_row is 'skip', expected stop"),
+    "losses": ('number = "age"', 'allow-loss = ["tags"]', "line 7: allow_loss is 'tags', expected devices"),
+    "keep": ('unknown = "keep"', 'keep = "a year"', "line 13: keep is 'a year', expected a number of days"),
+    "unknown": ('unknown = "keep"', 'unknown = "hold"', "line 13: unknown is 'hold', expected drop or keep"),
+    "host": (
+        'event-column = "what"',
+        'event-column = "what"\n[vendors.tpns]\nhost = "shangai"\n[vendors.tpns.sync]\n',
+        "line 18: unknown data centre 'shangai'",
+    ),
+    "a pair": ('number = "age"', "split = { tags = 3 }", "line 7: devices.split.tags: expected text, found a number"),
+}
+
+
+@pytest.mark.parametrize(("line", "other", "expected"), WRONG_VALUES.values(), ids=WRONG_VALUES)
+def test_wrong_value_is_named_with_its_line_before_the_first_step(line, other, expected, run):
+    write_project(PROJECT.replace(line, other, 1))
+    for words in (["refresh"], ["refresh", "--dry-run"]):
+        code, out, err = run(*words)
+        assert (code, out, steps_of(err), Path("out").exists()) == (2, "", [], False)
+        assert expected in err, err
+
+
+def test_failing_step_names_the_section_that_it_has_its_options_from(run):
+    write_project(PROJECT.replace('event-column = "what"', 'event-column = "wat"'))
+    code, _, err = run("refresh")
+    assert (code, steps_of(err)) == (2, BUILD[:3])
+    assert "audience.toml, line 14: options of this step are those of [events.visits]" in err
+
+
+def test_failed_export_stops_the_refresh(run):
+    assert run("refresh")[0] == 0
+    pl.read_parquet("devices.parquet").clear().write_parquet("devices.parquet")
+    before = read_state()
+    code, _, err = run("refresh", "--rebuild")
+    assert (code, steps_of(err), "lost-devices: " in err) == (2, BUILD[:1], True)
+    assert read_state() == before
+
+
 def test_one_refresh_at_a_time(run, tmp_path):
     Path("out").mkdir()
     with try_lock(tmp_path / "out" / ".devices.index.refresh.lock"):

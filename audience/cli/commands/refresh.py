@@ -16,9 +16,10 @@ from audience.cli.options import CatalogOption, WaitOption
 from audience.cli.output.writer import Output
 from audience.cli.project_file.finding import FILE_NAME, find_project_file
 from audience.cli.project_file.options import make_section_words
-from audience.cli.project_file.reading import ProjectFile, Section, read_project_file
+from audience.cli.project_file.reading import KeyPath, ProjectFile, Section, read_project_file
+from audience.cli.project_file.values import check_values
 from audience.cli.registry import ConfigOption
-from audience.errors import ConfigError, LockedError, Problem
+from audience.errors import AudienceError, ConfigError, LockedError, Problem
 from audience.index.storage.layout import MANIFEST_FILE
 
 INDEX_HINT = 'write index = "devices.index" at the top, or pass --index'
@@ -63,6 +64,7 @@ def run_refresh(
         *_list_sync_steps(file, index, [*vendor_words, *waiting]),
         *([["index", "push", str(index), push]] if push else []),
     ]
+    check_values(file)
     if not steps:
         message = f"{file.source.path}: nothing to refresh"
         raise ConfigError(Problem("no-config", message, hint="add [devices] with a table"))
@@ -71,7 +73,8 @@ def run_refresh(
         return
     with _lock_refresh(index, wait):
         for step in steps:
-            _run_step(step, output)
+            with _name_source(step, file, output):
+                _run_step(step, output)
 
 
 def _read_file(named: Path | None) -> ProjectFile:
@@ -133,6 +136,37 @@ def _lock_refresh(index: Path, wait: float) -> Iterator[None]:
             message = f"{index} is being refreshed by another process"
             raise LockedError(Problem("locked", message, hint="wait for it, for example with --wait 600"))
         yield
+
+
+@contextmanager
+def _name_source(step: list[str], file: ProjectFile, output: Output) -> Iterator[None]:
+    """Print where the options of a step are written, if it fails."""
+    keys = _find_source(step, file)
+    try:
+        yield
+    except (AudienceError, SystemExit):
+        if keys:
+            name = ".".join(map(str, keys))
+            output.print_notes(
+                [file.source.problem("from-config", f"options of this step are those of [{name}]", keys)]
+            )
+        raise
+
+
+def _find_source(step: list[str], file: ProjectFile) -> KeyPath:
+    """Return the keys of the section that a step is made of; none for one of several or without a section."""
+    match step:
+        case ["index", "build", *_]:
+            return ("devices",)
+        case ["index", "update", *_]:
+            return ("devices", "update")
+        case ["sync", _, vendor, *_]:
+            return ("vendors", vendor.removeprefix("--vendor="), "sync")
+        case ["events", "add", *_]:
+            return next(
+                (section.keys for section in file.events.values() if step[-len(section.tables) :] == section.tables), ()
+            )
+    return ()
 
 
 def _run_step(step: list[str], output: Output) -> None:

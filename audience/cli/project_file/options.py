@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from audience.cli import registry
 from audience.cli.declarations import Option
-from audience.cli.project_file.reading import Section, unknown_key, wrong_type
+from audience.cli.project_file.reading import KeyPath, Section, unknown_key, wrong_type
 from audience.errors import ConfigError, Problem
 
 GENERAL_OPTIONS = {"config", "json", "log", "wait"}
@@ -63,12 +63,24 @@ def make_section_words(section: Section, kind: str, given: Container[str] = ()) 
             continue
         texts = _list_texts(value, options[key], section)
         if texts is None:
-            problems.append(wrong_type(section.source, keys, value_type(options[key]), value))
+            problems.append(_wrong_value(section, keys, options[key], value))
         elif key not in given:
             words += [f"--{key}" if text is None else f"--{key}={text}" for text in texts]
     if problems:
         raise ConfigError(*problems)
     return words
+
+
+def _wrong_value(section: Section, keys: KeyPath, option: FunctionParameter, value: Any) -> Problem:
+    """Return the problem of a *value* that does not fit; in a table of pairs, that of the first wrong one."""
+    if isinstance(value, dict) and _takes_pairs(option):
+        name, each = next((name, each) for name, each in value.items() if not isinstance(each, str))
+        return wrong_type(section.source, (*keys, name), str, each)
+    return wrong_type(section.source, keys, value_type(option), value)
+
+
+def _takes_pairs(option: FunctionParameter) -> bool:
+    return value_type(option) is list and "=" in option.annotation.__metadata__[0].settings.get("metavar", "")
 
 
 def _list_texts(value: Any, option: FunctionParameter, section: Section) -> list[str | None] | None:
@@ -84,7 +96,7 @@ def _list_texts(value: Any, option: FunctionParameter, section: Section) -> list
             return [str(value)] if type_ in (int, float) else None
         case list() if type_ is list:
             return [*value] if all(isinstance(each, str) for each in value) else None
-        case dict() if type_ is list and "=" in option.annotation.__metadata__[0].settings.get("metavar", ""):
+        case dict() if _takes_pairs(option):
             return [*_list_pairs(value)] if all(isinstance(each, str) for each in value.values()) else None
     return None
 
