@@ -27,7 +27,10 @@ def app(sandbox, monkeypatch):
     account |= {"private_key": make_private_key(), "token_uri": f"{sandbox.url}/token"}
     address = f"{sandbox.url}/v1/projects/{{0}}/messages:send"
     monkeypatch.setattr(messaging._MessagingService, "FCM_URL", address)
+    monkeypatch.setattr(messaging._MessagingService, "IID_URL", sandbox.url)
     running = firebase_admin.initialize_app(credentials.Certificate(account), name=sandbox.url)
+    service = messaging._get_messaging_service(running)
+    monkeypatch.setattr(service, "_fcm_topic_url", f"{sandbox.url}/v1/projects/p1/registrations")
     yield running
     firebase_admin.delete_app(running)
 
@@ -67,6 +70,26 @@ def test_client_sends_each_of_several_tokens(sandbox, app):
     batch = messaging.send_each([make_message(token=each) for each in ("r1", "nobody", "r3")], app=app)
     assert [each.success for each in batch.responses] == [True, False, True]
     assert sandbox.delivery_counts("fcm") == {"r1": 1, "r3": 1}
+
+
+def change_topic(name: str, tokens, topic: str, app):
+    """Subscribe or unsubscribe tokens with the client's function *name*."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the function whose calls have many tokens
+        response = getattr(messaging, name)(tokens, topic, app=app)
+    return response.success_count, [(each.index, each.reason) for each in response.errors]
+
+
+@pytest.mark.parametrize("kind", ["", "_legacy"])
+def test_client_subscribes_and_unsubscribes_tokens(sandbox, app, kind):
+    subscribe, unsubscribe = f"subscribe_to_topic{kind}", f"unsubscribe_from_topic{kind}"
+    assert change_topic(subscribe, ["r1", "nobody", "r3"], "new", app)[0] == 2
+    assert [index for index, _ in change_topic(subscribe, ["r1", "nobody", "r3"], "/topics/new", app)[1]] == [1]
+    assert sandbox.tags("fcm")["new"] == ["r1", "r3"]
+    assert change_topic(unsubscribe, ["r3", "r4"], "new", app) == (2, [])  # r4 never had it
+    assert sandbox.tags("fcm")["new"] == ["r1"]
+    messaging.send(make_message(condition="'new' in topics && 'a' in topics"), app=app)
+    assert sandbox.delivery_counts("fcm") == {"r1": 1}
 
 
 def test_stranger_gets_no_access_token(sandbox, app):

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 import polars as pl
+from callers.fcm import fcm_call, fcm_topic_call
 from hypothesis import given
 from hypothesis import strategies as st
 from test_sandbox_laws import tree_as_python
@@ -301,6 +302,59 @@ def test_pushes_of_emas_follow_any_bindings_ten_minutes_later(calls, tree):
     keys = matching_devices(tree_as_python(tree), {f"{kind} {key}": its for (kind, key), its in seen.items()})
     wanted = {name for each in keys for kind, key in [each.split()] for name in DEVICES_OF_KEYS[kind][key]}
     assert set(router.states["emas"].delivery_log.counts_by_id()) == wanted
+
+
+# FCM
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A topic, the tokens that get it or lose it, and whether each is in a call of its own."""
+
+    topic: str
+    tokens: list[str]
+    is_adding: bool
+    is_single: bool
+
+
+subscriptions = st.builds(
+    Subscription,
+    names,
+    st.lists(st.sampled_from([*IDS[:6], "nobody", "a b"]), min_size=1, max_size=6),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+def send_subscription(change: Subscription, router: Router) -> list[bool]:
+    """Make the calls, and return which tokens are taken for known."""
+    verb, place = ("POST", "?topic_name=") if change.is_adding else ("DELETE", "/")
+    if not change.is_single:
+        body = {"to": f"/topics/{change.topic}", "registration_tokens": change.tokens}
+        path = "/iid/v1:batchAdd" if change.is_adding else "/iid/v1:batchRemove"
+        results = send_call(router, "fcm", fcm_topic_call("POST", path, body)).body["results"]
+        return [result == {} for result in results]
+    replies = []
+    for token in change.tokens:
+        path = f"/v1/projects/p1/registrations/{token}/topicSubscriptions{place}{change.topic}"
+        query = "" if change.is_adding else "?allow_missing=true"
+        replies.append(send_call(router, "fcm", fcm_topic_call(verb, path + query)).status in (200, 409))
+    return replies
+
+
+@given(st.lists(subscriptions, max_size=6), st.lists(names, min_size=1, max_size=3, unique=True), st.booleans())
+def test_pushes_of_fcm_follow_any_subscriptions(calls, wanted, is_any):
+    router, tags = make_router(DEVICES.drop("age"), rate=None), list_tags(with_age=False)
+    for change in calls:
+        assert send_subscription(change, router) == [token in tags for token in change.tokens]
+        for token in tags.keys() & {*change.tokens}:
+            (tags[token].add if change.is_adding else tags[token].discard)(change.topic)
+    check_tags("fcm", router, tags)
+    condition = (" || " if is_any else " && ").join(f"'{name}' in topics" for name in wanted)
+    body = {"message": {"condition": condition, "data": {"n": "1"}}}
+    assert send_call(router, "fcm", fcm_call(body)).code == ""
+    told = matching_devices((" or " if is_any else " and ").join(wanted), tags)
+    assert set(router.states["fcm"].delivery_log.counts_by_id()) == told
 
 
 # Any bytes

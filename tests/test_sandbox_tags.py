@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import httpx
 import polars as pl
 import pytest
+from callers.fcm import fcm_topic_call
 from fact_files import load_cases
 from vendor_calls import (
     BASIC_AUTH,
@@ -49,7 +51,8 @@ def run_step(router: Router, vendor: str, step: str) -> HttpReply | list[str]:
         return send_call(router, vendor, emas_call("Push", router.clock(), **parameters))
     if vendor == "emas":
         return send_call(router, vendor, emas_call(verb, router.clock(), **json.loads(rest)))
-    return send_call(router, vendor, tag_call(verb, *rest.split(" ", 1)))
+    build = fcm_topic_call if vendor == "fcm" else tag_call
+    return send_call(router, vendor, build(verb, *rest.split(" ", 1)))
 
 
 @pytest.mark.parametrize(("vendor", "steps", "wanted"), load_cases("sandbox", "calls"))
@@ -245,3 +248,38 @@ def test_application_of_tpns_has_10_000_tags():
         send_call(router, "tpns", tag_call("POST", "/v3/device/tag/delete_all_device", {"tag_list": ["t7"]})).code == ""
     )
     assert send_call(router, "tpns", tpns_tag_call(1, tag_list=["x"], token_list=["r100"])).code == ""
+
+
+def change_topic(router: Router, verb: str, topic: str, ids: list[str]) -> HttpReply:
+    body = {"to": f"/topics/{topic}", "registration_tokens": ids}
+    return send_call(router, "fcm", fcm_topic_call("POST", f"/iid/v1:{verb}", body))
+
+
+def test_call_for_topics_of_fcm_takes_1000_tokens():
+    router = make_router(make_devices(1_001))
+    ids = [f"r{number}" for number in range(1_001)]
+    assert change_topic(router, "batchAdd", "x", ids).code == "INVALID_ARGUMENT"
+    assert change_topic(router, "batchAdd", "x", ids[1:]).body == {"results": [{}] * 1_000}
+    assert router.states["fcm"].tags.count_devices() == {"x": 1_000}
+
+
+def test_token_of_fcm_has_2000_topics():
+    router = make_router(make_devices(2), rate=None)
+    for number in range(2_000):
+        assert change_topic(router, "batchAdd", f"t{number}", ["r1"]).body == {"results": [{}]}
+    full = {"results": [{}, {"error": "TOO_MANY_TOPICS"}]}
+    assert change_topic(router, "batchAdd", "x", ["r0", "r1"]).body == full
+    assert change_topic(router, "batchAdd", "t7", ["r0", "r1"]).body == {"results": [{}, {}]}  # it has this one
+    assert change_topic(router, "batchRemove", "t7", ["r1"]).body == {"results": [{}]}
+    assert change_topic(router, "batchAdd", "x", ["r1"]).body == {"results": [{}]}
+
+
+def test_topics_of_fcm_have_a_rate_of_their_own_and_need_both_headers():
+    router = make_router()
+    replies = [change_topic(router, "batchAdd", "x", ["r1"]) for _ in range(3_001)]
+    assert ({reply.code for reply in replies[:-1]}, replies[-1].code) == ({""}, "QUOTA_EXCEEDED")
+    assert (replies[-1].status, replies[-1].body) == (429, {"error": "Too many changes of topics."})
+    call = fcm_topic_call("GET", "/iid/info/r1")
+    for name in ("authorization", "access_token_auth"):
+        headers = {key: value for key, value in call.headers.items() if key != name}
+        assert send_call(make_router(), "fcm", replace(call, headers=headers)).status == 401

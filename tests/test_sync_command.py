@@ -214,7 +214,7 @@ def test_bad_input_exits_with_2_and_writes_nothing(audience, sandbox, tmp_path, 
 
 
 def test_a_vendor_without_tags_is_refused(audience):
-    code, _, err = audience("sync", "d.index", "--vendor", "fcm", "--catalog", "c.toml")
+    code, _, err = audience("sync", "d.index", "--vendor", "huawei", "--catalog", "c.toml")
     assert code == 2 and ("no-tags" in err or "no-delivery" in err)
 
 

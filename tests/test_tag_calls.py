@@ -191,6 +191,21 @@ def test_tpns_does_not_take_a_token_for_unknown_if_all_failed():
     assert type(spec_of("tpns").parse_reply(response, one)).__name__ == "Retryable"
 
 
+def test_fcm_changes_topics_by_tokens_alone():
+    spec, fids = spec_of("fcm"), Credentials("https://fcm.googleapis.com", {"ids": "fid"})
+    for build in (
+        lambda: spec.build_request(sample_call("fcm"), fids),
+        lambda: spec.reading.build_request("r1", "registration_id", fids),
+    ):
+        with pytest.raises(DeliveryError, match="topics of FCM are kept by tokens"):
+            build()
+
+
+def test_topic_of_fcm_has_900_characters():
+    assert not [*spec_of("fcm").name_problems("x" * 900)]
+    assert [problem.code for problem in spec_of("fcm").name_problems("x" * 901)] == ["name-too-long"]
+
+
 def test_vendors_of_a_family_share_their_record():
     for name in vendor_names():
         if (spec := get_vendor(name).tags) is not None:
@@ -276,9 +291,18 @@ def read_emas_request(request):
         yield from ((direction, identifier, tag) for tag in query["TagName"].split(","))
 
 
+def read_fcm_request(request):
+    """The changes in a call of FCM, as pairs of a direction, an id and a tag."""
+    body = json.loads(request.content)
+    direction = {"/iid/v1:batchAdd": "add", "/iid/v1:batchRemove": "remove"}[request.path]
+    assert request.headers["access_token_auth"] == "true"
+    yield from ((direction, token, body["to"].removeprefix("/topics/")) for token in body["registration_tokens"])
+
+
 READERS = {
     "emas": read_emas_request,
     "engagelab": read_registration_request,
+    "fcm": read_fcm_request,
     "jpush": read_registration_request,
     "tpns": read_tpns_request,
 }

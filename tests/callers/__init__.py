@@ -26,6 +26,7 @@ class Caller:
         sound_body: Body that `post` is accepted with, of which any place is then replaced.
         nobody_codes: Codes of calls to an audience without devices, beside that of success.
         unknown_tagged: What becomes of calls for tags of a known and an unknown id, and of the unknown id alone.
+        second_tag: A tag that the vendor takes, beside `vip`.
         id_format: Form of an id.
         keys: Keys that are neither the key nor the secret of the sandbox.
     """
@@ -37,6 +38,7 @@ class Caller:
     sound_body: Any = None
     nobody_codes: frozenset[str] = frozenset()
     unknown_tagged: tuple[str, str] | None = None
+    second_tag: str = "深圳"
     id_format: str = "{:032x}"
     keys: Mapping[str, str] = field(default_factory=dict)
 

@@ -14,6 +14,14 @@ def fcm_call(body) -> HttpCall:
     return HttpCall("POST", "/v1/projects/p1/messages:send", headers=HEADERS, body=content)
 
 
+def fcm_topic_call(method: str, place: str, body="") -> HttpCall:
+    """A call of a path, which may have a query, as one for topics."""
+    path, _, query = place.partition("?")
+    content = body if isinstance(body, str) else json.dumps(body)
+    parameters = dict(pair.split("=") for pair in query.split("&") if pair)
+    return HttpCall(method, path, parameters, {**HEADERS, "access_token_auth": "true"}, content.encode())
+
+
 def call_with_target(payload) -> HttpCall:
     """A call for a payload of a plan, which may be a list of one token."""
     target = payload["message"] if "message" in payload else {"token": payload["tokens"][0]}
@@ -41,6 +49,8 @@ CALLER = Caller(
         "message": lambda text: fcm_call({"message": {"token": "r1", **json.loads(text)}}),
     },
     sound_body={"message": {"topic": "a", "android": {"notification": {"title": "t"}, "ttl": "5s"}}},
+    unknown_tagged=("Accepted", "InvalidIds nobody"),
+    second_tag="a-b_c.d~e",
     id_format="{:022x}:APA91b",
     keys={"private_key": make_private_key()},
 )

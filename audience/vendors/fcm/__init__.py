@@ -17,6 +17,7 @@ from audience.vendors.fcm.targeting import (
     tag_problems,
     target_ids,
 )
+from audience.vendors.fcm.topics import TAGS
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 
 VENDOR = Vendor(
@@ -37,5 +38,6 @@ VENDOR = Vendor(
     target_ids=target_ids,
     max_ids=500,
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.fcm",
 )

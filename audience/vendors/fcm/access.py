@@ -31,6 +31,8 @@ TOKEN_URL = "https://oauth2.googleapis.com/token"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_SECONDS = 3_600
 API_HOST = "https://fcm.googleapis.com"
+TOPIC_HOST = "https://iid.googleapis.com"
+GOOGLE_HOSTS = (API_HOST, TOPIC_HOST)
 EXTRA_HINT = "pip install 'audience[fcm]'"
 KEY_HINT = "create a key of the service account in the console of the project, and name its file as it is"
 
@@ -45,7 +47,7 @@ def build_token_request(credentials: Credentials, now: datetime) -> Request:
         DeliveryError: google-auth is not installed, or the private key is none.
     """
     begun, base_url = int(now.timestamp()), credentials.base_url
-    path, audience = ("/token", f"{base_url}/token") if base_url != API_HOST else (TOKEN_URL, TOKEN_URL)
+    path, audience = ("/token", f"{base_url}/token") if base_url not in GOOGLE_HOSTS else (TOKEN_URL, TOKEN_URL)
     claims = {
         "iss": credentials.keys["client_email"],
         "scope": SCOPE,
@@ -115,7 +117,7 @@ def parse_token_reply(response: Response) -> AccessToken | VendorReply:
 def is_refused(response: Response) -> bool:
     """Return whether the access token is not valid any more; nothing was delivered then.
 
-    A wrong key of APNs or of web push has the same status, and says so.
+    A wrong key of APNs or of web push has the same status, and says so. The error of a call for topics is a word.
     """
     has_details = bool(get_in(parse_json_body(response), "error").get("details"))
     return response.status == HTTPStatus.UNAUTHORIZED and not (has_details and b"FcmError" in response.content)

@@ -1,4 +1,4 @@
-"""FCM HTTP v1: POST /v1/projects/{project}/messages:send, and /token for access tokens.
+"""FCM HTTP v1: POST /v1/projects/{project}/messages:send, topics of tokens, and /token for access tokens.
 
 https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send and /ErrorCode. Errors have the form of
 Google's APIs: https://cloud.google.com/apis/design/errors.
@@ -16,10 +16,12 @@ from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.fcm.conditions import MAX_TOPICS, TOPIC_PATTERN, ConditionError, evaluate
 from audience.sandbox.vendors.fcm.message_checks import check_message
 from audience.sandbox.vendors.fcm.tokens import create_token, require_token
+from audience.sandbox.vendors.fcm.topics import handle_topic_call, name_topic_endpoint
 
 NAME = "fcm"
 TOKEN_PATH = "/token"
-PATHS = ("/v1/projects/*", TOKEN_PATH)
+TOPIC_PREFIX = "/iid/"
+PATHS = ("/v1/projects/*", "/iid/*", TOKEN_PATH)
 SEND_PATH = re.compile(r"/v1/projects/([^/]+)/messages:send")
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "INVALID_ARGUMENT", "QUOTA_EXCEEDED"
 RATE_LIMIT = (600_000, 60.0)  # messages, seconds
@@ -33,23 +35,35 @@ STATUS_BY_CODE = {  # HTTP status, and that of Google's APIs
     "UNAUTHENTICATED": (401, "UNAUTHENTICATED"),
     "PERMISSION_DENIED": (403, "PERMISSION_DENIED"),
     "NOT_FOUND": (404, "NOT_FOUND"),
+    "ALREADY_EXISTS": (409, "ALREADY_EXISTS"),
+    "TOO_MANY_TOPICS": (400, "FAILED_PRECONDITION"),
     "UNAVAILABLE": (503, "UNAVAILABLE"),
     "INTERNAL": (500, "INTERNAL"),
 }
-GATEWAY_CODES = ("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND")  # of Google's gateway, not of FCM
+GATEWAY_CODES = (
+    "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+)  # of Google's gateway, not of FCM
 DRY_RUN_ID = "fake_message_id"
 REQUEST_KEYS = ("message", "validate_only", "validateOnly")
 
 
 def endpoint_name(call: HttpCall) -> str:
-    """Return the path that is called, with `*` in place of the project."""
-    return "/v1/projects/*/messages:send" if SEND_PATH.fullmatch(call.path) else call.path
+    """Return the path that is called, with `*` in place of the project, tokens and topics."""
+    if SEND_PATH.fullmatch(call.path):
+        return "/v1/projects/*/messages:send"
+    return name_topic_endpoint(call.path) or call.path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Give out an access token, or check the message, deliver it unless it is only validated, and reply."""
+    """Give out an access token, change topics, or check the message, deliver it unless it is only validated; reply."""
     if call.path == TOKEN_PATH:
         return create_token(call, state)
+    if name_topic_endpoint(call.path):
+        require_token(call, state)
+        return handle_topic_call(call, state)
     match = SEND_PATH.fullmatch(call.path)
     if match is None or call.method != "POST":
         raise VendorRefusal("NOT_FOUND", "The requested URL was not found on this server.")
@@ -113,11 +127,13 @@ def _meet_condition(text: str, state: VendorState) -> DeviceMask:
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """Return the reply to a rejected call; those of the endpoint for tokens have a form of their own."""
+    """Return the reply to a rejected call; those for access tokens, and for topics of many tokens, have other forms."""
     if call.path == TOKEN_PATH:
         body = {"error": "invalid_grant", "error_description": exc.text or "refused"}
         return HttpReply(429 if exc.code == RATE_LIMIT_CODE else 400, body, code="invalid_grant")
     status, name = STATUS_BY_CODE.get(exc.code, (400, exc.code))
+    if call.path.startswith(TOPIC_PREFIX):
+        return HttpReply(status, {"error": exc.text or name}, code=exc.code, headers=exc.headers)
     error: JsonObject = {"code": status, "message": exc.text or "refused", "status": name}
     if exc.code not in GATEWAY_CODES:
         error["details"] = [{"@type": FCM_ERROR, "errorCode": exc.code}]
