@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,9 @@ def read_boot_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
+@cache
 def read_boot_id() -> str:
-    """Return what identifies this boot of the machine; empty if the system has no such name."""
+    """Return what identifies this boot of the machine, which a process never outlives; empty if the system has none."""
     return BOOT_ID_FILE.read_text("ascii").strip() if BOOT_ID_FILE.is_file() else ""
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from html import escape
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote, quote_plus
@@ -50,7 +51,8 @@ def _read_assertions(request: Request) -> Iterable[str]:
     return fields.get("assertion", ())
 
 
-def _encoded_forms(secret: str) -> Iterable[str]:
+@lru_cache(maxsize=64)  # keys are the same for all calls, and a private key is long
+def _encoded_forms(secret: str) -> tuple[str, ...]:
     """Return *secret* plain and as encoded in JSON, in a URL and in HTML."""
     in_json = json.dumps(secret)[1:-1]
     return secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote_plus(secret), escape(secret)
