@@ -145,7 +145,7 @@ def _count_by_state(ledger: Ledger) -> tuple[dict[BatchState, int], dict[BatchSt
     """Return the number of batches and of valid ids in each state."""
     batch_counts, id_counts = dict.fromkeys(BATCH_STATES, 0), dict.fromkeys(BATCH_STATES, 0)
     invalid = [position for (position,) in ledger.query("list_all_invalid_positions")]
-    for state, first, stop in ledger.query("list_leaf_ranges"):
+    for state, first, stop in ledger.iterate("list_leaf_ranges"):
         batch_counts[state] += 1
         id_counts[state] += stop - first - (bisect_left(invalid, stop) - bisect_left(invalid, first))
     return batch_counts, id_counts

@@ -37,6 +37,7 @@ POLL_SECONDS = 0.2  # between two looks at what other workers do
 MAX_SLEEP_SECONDS = 10.0  # until the clock and the ledger are looked at again
 MAX_IDS_IN_FLIGHT = 2_000_000  # ids in memory for the calls of one worker
 PROGRESS_INTERVAL_SECONDS = 0.3  # between two progress reports
+MAX_PROGRESS_SHARE = 0.02  # of the time of a worker, in which it counts the batches of a long run
 MIN_WAIT_NOTICE_SECONDS = 3.0  # of waiting for other workers before that is reported
 
 OnWait: TypeAlias = Callable[[tuple[Worker, ...]], None]
@@ -278,15 +279,16 @@ class StepReporter:
         self._ledger = ledger
         self._progress = progress
         self._on_wait = on_wait
-        self._last_report = 0.0
+        self._next_report = 0.0
         self._waiting_since = time.monotonic()
 
     def report(self, awaited: tuple[Worker, ...]) -> None:
         """Report one step of a worker; *awaited* are the workers that it waits for."""
         now = time.monotonic()
-        if now - self._last_report > PROGRESS_INTERVAL_SECONDS:
+        if now > self._next_report:
             self._progress("sending", *count_progress(self._ledger))
-            self._last_report = now
+            seconds = time.monotonic() - now
+            self._next_report = now + max(PROGRESS_INTERVAL_SECONDS, seconds / MAX_PROGRESS_SHARE)
         if not awaited:
             self._waiting_since = now
         elif now - self._waiting_since > MIN_WAIT_NOTICE_SECONDS:
