@@ -403,6 +403,27 @@ def test_empty_table_builds_empty_index(tmp_path):
     assert index.resolve("everyone").ids().to_list() == []
 
 
+BARE_TAG_HINTS = {
+    "labels is null": "it became bare tags, each written by its name alone",
+    "NOT has(tags)": "it became bare tags, each written by its name alone",
+    'labels matches "v*"': "it became bare tags, each written by its name alone",
+    "labels:vip": "it became bare tags: write vip",
+    'tags = "two words"': 'it became bare tags: write "two words"',
+    "male is not null": "it became a bare tag: write male, or NOT male",
+    "male:true": "it became a bare tag: write male, or NOT male",
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), BARE_TAG_HINTS.items())
+def test_name_of_a_column_that_became_bare_tags_has_a_hint(tmp_path, text, hint):
+    columns = {"labels": ["vip;new", None], "tags": [["x"], ["two words"]], "male": [True, False]}
+    table = pl.DataFrame({"token": ["t1", "t2"], **columns})
+    index = DeviceIndex.build(table, tmp_path / "x.index", split={"labels": ";"})
+    with pytest.raises(ExpressionError) as caught:
+        index.count(text)
+    assert [(problem.code, problem.hint) for problem in caught.value.problems] == [("unknown-attribute", hint)]
+
+
 UNKNOWN_NAMES = {
     "provnce:hunan": ("unknown-attribute", "did you mean province"),
     "city:hunan": ("unknown-attribute", "did you mean province:hunan"),

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import unicodedata
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from sql_tables import ALL_TYPES, NEEDED_TYPES, ROLES, TEXTS, list_conditions, m
 
 from audience import DeviceIndex, ExpressionError, Ids, Matches, PlanError, Tag, parse, render
 from audience.index.ingest.local_times import read_instants
+from audience.index.query.sql import nodes
 from audience.index.query.sql.nodes import SQL_DIALECTS
 from audience.index.query.sql.wall_clocks import wall_clock_ranges
 from audience.index.schema.instant_sets import contains
@@ -243,6 +245,28 @@ def test_types_that_a_column_cannot_have_are_refused(index, tmp_path):
         twins.to_sql("city:b", "duckdb")
     with pytest.raises(PlanError, match="unknown dialect"):
         twins.to_sql("city:b", "oracle")
+
+
+TEXTS_WITH_BREAKS = ["a\nb", "\r\n", "it's\t\\", "\x1b[0m", "\x85", "\u2028%_", "x\x7f"]
+
+
+@pytest.mark.parametrize("dialect", SQL_DIALECTS)
+@pytest.mark.parametrize("types", [{}, {"tags": "text"}], ids=str)
+def test_a_clause_is_one_line_without_control_characters(tmp_path, dialect, types):
+    values = pl.DataFrame(
+        {"token": [str(number) for number in range(len(TEXTS_WITH_BREAKS))], "city": TEXTS_WITH_BREAKS}
+    )
+    table = values.with_columns(tags=pl.lit("vip; new"))
+    index = DeviceIndex.build(table, tmp_path / "breaks.index", split={"tags": ";"})
+    expr = " AND ".join(["vip", *(f"NOT {render(Tag('city', text))}" for text in TEXTS_WITH_BREAKS)])
+    clause = str(index.to_sql(expr, dialect, column_types=types))
+    assert [character for character in clause if unicodedata.category(character) in ("Cc", "Zl", "Zp")] == []
+
+
+@pytest.mark.parametrize("text", TEXTS_WITH_BREAKS)
+def test_a_text_with_breaks_is_the_same_text_in_duckdb(text):
+    [(found,)] = duckdb.sql(f"SELECT {nodes.write_sql(nodes.string(text, 'duckdb'), 'duckdb')}").fetchall()
+    assert found == text
 
 
 def test_a_deep_expression_is_written(index):

@@ -64,6 +64,30 @@ def test_unknown_ids_are_removed(audience, run):
 
 
 @pytest.mark.parametrize(
+    ("vendor", "reason"),
+    [
+        ("onesignal", "OneSignal does not name ids that do not exist"),
+        ("emas", "Alibaba EMAS Mobile Push (Push) does not name ids that do not exist"),
+        ("jpush", "the vendor knew all ids of the run"),
+    ],
+)
+@pytest.mark.parametrize("words", [("tag", "--unknown", "dead"), ("remove",)])
+def test_a_run_without_unknown_ids_says_why(audience, tmp_path, monkeypatch, vendor, reason, words):
+    monkeypatch.chdir(tmp_path)
+    ids = [CALLERS[vendor].id_format.format(number) for number in range(3)]
+    table = pl.DataFrame({"registration_id": ids, "tags": [["a"]] * 3})
+    index, everyone = DeviceIndex.build(table, "x.index"), parse("a")
+    write_requests(Plan(vendor, everyone, (), everyone, (), index=index), index, tmp_path / "run")
+    with Sandbox(Population(table), rate=None) as sandbox:
+        keys = {**make_keys(vendor), **({"platform": "android"} if vendor == "emas" else {})}
+        message = {"title": "x", "body": "x"}
+        send(tmp_path / "run", message, Credentials(sandbox.url, keys), SafetyLimits(max_devices=3))
+    code, _, err = audience("index", words[0], "x.index", "--from-run", "run", *words[1:])
+    assert (code, reason in err) == (0, True), err
+    assert len(resolve("a")) == 3
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("tag", "x.index", "--from-run", "run"),

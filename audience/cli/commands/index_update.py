@@ -24,8 +24,10 @@ from audience.cli.output.writer import Output
 from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import ReadingOptions
 from audience.errors import Problem, TableError
+from audience.index.changes.index_changes import UpdateResult
 from audience.index.device_index import DeviceIndex
 from audience.index.ingest.read_options import ReadOptions
+from audience.index.storage.snapshot import Snapshot
 from audience.language.attribute_names import UNTYPED
 
 FromRunOption = Annotated[
@@ -100,8 +102,17 @@ def run_tag(
     device_ids = _collect_ids(from_run, ids or (), files or (), column, device_index, options)
     with output.show_progress() as progress:
         result = device_index.tag(device_ids, add=add or (), remove=remove or (), wait=wait, progress=progress)
-    output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))
+    output.print_warnings(_id_warnings(from_run, device_ids, result, before))
     print_update_result(result, before, device_index, output)
+
+
+def _id_warnings(from_run: Path | None, ids: pl.Series, result: UpdateResult, before: Snapshot) -> list[Problem]:
+    """Return a warning if there are no ids, of a run with the reason, or if some belong to no device."""
+    if from_run is None or len(ids):
+        return unknown_id_warnings(ids, result.unknown, before)
+    from audience.delivery.unknown_ids import explain_no_unknown_ids  # slow to import
+
+    return [explain_no_unknown_ids(from_run)]
 
 
 def _collect_ids(
@@ -149,5 +160,5 @@ def run_remove(
     device_ids = _collect_ids(from_run, ids or (), files or (), column, device_index, options)
     with output.show_progress() as progress:
         result = device_index.remove(device_ids, wait=wait, progress=progress)
-    output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))
+    output.print_warnings(_id_warnings(from_run, device_ids, result, before))
     print_update_result(result, before, device_index, output)

@@ -332,7 +332,21 @@ def _suggest_other_form(atom: AttributeAtom, snapshot: Snapshot) -> str | None:
     if isinstance(atom, Compare) and atom.value in snapshot.roles:
         turned = Compare(atom.value, MIRRORED_OPS[atom.operator], atom.type)
         return f"write {render(turned)}"
-    return _suggest_event(atom, snapshot.events)
+    return _suggest_bare_tag(atom, snapshot) or _suggest_event(atom, snapshot.events)
+
+
+def _suggest_bare_tag(atom: AttributeAtom, snapshot: Snapshot) -> str | None:
+    """Return a hint at the bare tags that the column of this name became: a flag its name, another its values."""
+    columns = [column for column in snapshot.manifest.columns if column.name == UNTYPED]
+    if atom.type not in [column.name_in_table for column in columns]:
+        return None
+    flag = Tag(UNTYPED, atom.type)
+    if any(has_tag(flag, shard) for shard in snapshot.shards):
+        return f"it became a bare tag: write {render(flag)}, or NOT {render(flag)}"
+    example = (
+        f": write {render(Tag(UNTYPED, atom.value))}" if isinstance(atom, Tag) else ", each written by its name alone"
+    )
+    return f"it became bare tags{example}"
 
 
 def _suggest_event(atom: AttributeAtom, log: EventLog) -> str | None:

@@ -4,6 +4,7 @@ A condition is a node that is true for the wanted rows. For others it is false o
 alike; NOT does not, and `negate` takes care of it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import Literal, TypeAlias, get_args
@@ -18,6 +19,7 @@ Node: TypeAlias = exp.Expr
 
 ELEMENT, ELEMENTS = "_element", "_elements"  # one value of a list, and all of them, in a subquery
 NUL = "\0"
+CONTROL = re.compile("([\0-\x1f\x7f-\x9f\u2028\u2029])")  # what editors and logs break, hide or cut off
 LIKE_ESCAPE = "!"  # a backslash would have to be quoted again
 OPERATORS: dict[CompareOp | Literal["="], type[exp.Binary]] = {
     "=": exp.EQ,
@@ -59,19 +61,31 @@ def number(text: str) -> Node:
 
 
 def string(text: str, dialect: SqlDialect) -> Node:
-    r"""Return a string; NUL, at which clients of some databases cut a statement off, is written as a call.
+    r"""Return a string; control characters and line breaks are written as calls, so that a clause is one line.
 
-    >>> print(write_sql(string("a'\\", "postgres"), "postgres"), write_sql(string("a\0", "duckdb"), "duckdb"))
-    e'a''\\' ('a' || CHR(0))
+    Clients of some databases cut a statement off at NUL.
+
+    >>> print(write_sql(string("a'\\", "postgres"), "postgres"), write_sql(string("a\n", "duckdb"), "duckdb"))
+    e'a''\\' ('a' || CHR(10))
     """
-    if NUL in text:
-        nul = call("char" if dialect == "clickhouse" else "CHR", number("0"))
-        parts = [string(part, dialect) if part else None for part in text.split(NUL)]
-        joined = [node for part in parts for node in (nul, part) if node is not None][1:]
+    if CONTROL.search(text):
+        parts = [part for part in CONTROL.split(text) if part]
+        joined = [_character(part, dialect) if CONTROL.fullmatch(part) else string(part, dialect) for part in parts]
         return exp.Paren(this=reduce(lambda lhs, rhs: exp.DPipe(this=lhs, expression=rhs), joined))
     if dialect == "postgres" and "\\" in text:  # whose meaning in '…' is a setting of the server
         return exp.ByteString(this=text)
     return exp.Literal.string(text)
+
+
+def _character(character: str, dialect: SqlDialect) -> Node:
+    r"""Return a call whose result is *character*: ClickHouse takes its bytes, the others its number.
+
+    >>> write_sql(_character("\x85", "clickhouse"), "clickhouse"), write_sql(_character("\x85", "duckdb"), "duckdb")
+    ('char(194, 133)', 'CHR(133)')
+    """
+    if dialect == "clickhouse":
+        return call("char", *(number(str(byte)) for byte in character.encode()))
+    return call("CHR", number(str(ord(character))))
 
 
 def call(name: str, *arguments: Node) -> Node:
