@@ -5,6 +5,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from audience.vendors.abilities import Abilities, list_abilities, list_methods
 from audience.vendors.spec import Vendor, VendorLimit
 from audience.vendors.tag_spec import TagCallForm, TagSpec
 
@@ -70,6 +71,34 @@ class VendorTagsForm(TypedDict):
     reports_unknown_ids: bool
 
 
+class AbilitiesForm(TypedDict):
+    """What a vendor can do.
+
+    Attributes:
+        say: Whether expressions are written for it.
+        send: Whether audience sends to it.
+        schedule_seconds: How far ahead it keeps calls until their time; null if all of them are held here.
+        schedule_all: Whether it keeps each call so, whatever its method and targets.
+        cancel: Whether it takes back what it keeps.
+        dry_run: Whether it checks a call without delivering it.
+        drops_repeats_seconds: How long it drops repeats of one call; null if it does not.
+        drops_repeats_of_all: Whether it does so whatever the method.
+        names_unknown_ids: Whether its replies name ids that it does not know.
+        syncs_tags: Whether tags of devices can be set and removed.
+    """
+
+    say: bool
+    send: bool
+    schedule_seconds: float | None
+    schedule_all: bool
+    cancel: bool
+    dry_run: bool
+    drops_repeats_seconds: float | None
+    drops_repeats_of_all: bool
+    names_unknown_ids: bool
+    syncs_tags: bool
+
+
 class VendorForm(TypedDict):
     """Vendor.
 
@@ -79,6 +108,7 @@ class VendorForm(TypedDict):
         fragment: What its targeting can express.
         builtins: Attributes that it has by itself, with what they are.
         read_only_reason: Why nothing is written for it.
+        abilities: What it can do.
         methods: Names of its send methods. This and the next three are present if audience can send to it.
         keys: Names of the keys of an application.
         hosts: URLs of its data centres by name.
@@ -94,6 +124,7 @@ class VendorForm(TypedDict):
     fragment: str
     builtins: dict[str, str]
     read_only_reason: str | None
+    abilities: AbilitiesForm
     methods: NotRequired[list[str]]
     keys: NotRequired[list[str]]
     hosts: NotRequired[dict[str, str]]
@@ -122,11 +153,29 @@ def vendor_json(vendor: Vendor) -> VendorForm:
         "fragment": vendor.fragment,
         "builtins": dict(vendor.builtins),
         "read_only_reason": vendor.read_only_reason or None,
+        "abilities": abilities_json(list_abilities(vendor)),
         **sending,  # type: ignore[typeddict-item]
         **tags,
         "page": vendor.docs_url,
         "read_on": vendor.docs_read_on,
         "limits": limits_json(vendor.limits),
+    }
+
+
+def abilities_json(abilities: Abilities) -> AbilitiesForm:
+    """Return the JSON form of what a vendor can do."""
+    ahead, window = abilities.schedules_ahead, abilities.drops_repeats
+    return {
+        "say": abilities.says,
+        "send": abilities.sends,
+        "schedule_seconds": None if ahead is None else ahead.total_seconds(),
+        "schedule_all": abilities.schedules_all,
+        "cancel": abilities.withdraws,
+        "dry_run": abilities.validates,
+        "drops_repeats_seconds": None if window is None else window.total_seconds(),
+        "drops_repeats_of_all": abilities.drops_all,
+        "names_unknown_ids": abilities.names_unknown_ids,
+        "syncs_tags": abilities.syncs_tags,
     }
 
 
@@ -180,5 +229,4 @@ def list_method_names(vendor: Vendor) -> list[str]:
     """Return the names of the send methods of *vendor*."""
     if vendor.delivery is None:
         return []
-    methods = (vendor.delivery.native_method, *vendor.delivery.send_methods)
-    return list(dict.fromkeys(method.name for method in methods))
+    return [method.name for method in list_methods(vendor.delivery)]

@@ -21,6 +21,7 @@ Capability: TypeAlias = Literal["emit", "send"]
 
 ENTRY_POINT_GROUP = "audience.vendors"  # entry points of other packages
 SHARED_MODULES = (
+    "abilities",
     "delivery_spec",
     "error_codes",
     "oem_channels",

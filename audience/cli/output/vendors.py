@@ -1,6 +1,7 @@
 """Text of several vendors: their capabilities and limits, and their plans for one audience."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from audience.cli.output.plans import format_problem_line, merge_missing_names, split_missing_names
 from audience.cli.output.widgets import format_table, format_wrapped_table
@@ -13,21 +14,78 @@ from audience.planning.catalog.declared import NOT_AT_VENDOR
 from audience.planning.plans import Plan
 from audience.planning.synced_tags import merge_stale_problems
 from audience.vendors import get_vendor
+from audience.vendors.abilities import Abilities, list_abilities
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Vendor
 from audience.vendors.tag_spec import TagCallForm
 
+ABILITY_TITLES = (
+    "vendor",
+    "say",
+    "send",
+    "schedule",
+    "cancel",
+    "dry run",
+    "repeats dropped",
+    "unknown ids named",
+    "tags synced",
+)
+
 
 def format_vendors(vendors: Sequence[Vendor]) -> str:
-    """Return a table of capabilities and limits, and one of the documentation they were taken from."""
+    """Return tables of what the vendors express and its limits, of what they can do, and of the pages that say so."""
     rows = [([vendor.name], _capability_lines(vendor), _limit_lines(vendor)) for vendor in vendors]
     pages = [([vendor.name], [vendor.docs_read_on], [vendor.docs_url]) for vendor in vendors]
     return "\n\n".join(
         [
             format_wrapped_table(("vendor", "supports", "limits"), rows, (12, 70, 38)),
+            format_table(ABILITY_TITLES, list_ability_rows(vendors)),
             format_wrapped_table(("vendor", "read on", "documentation"), pages, (12, 12, 96), gap=False),
         ]
     )
+
+
+def list_ability_rows(vendors: Sequence[Vendor]) -> list[tuple[str, ...]]:
+    """Return what each vendor can do, in the order of `ABILITY_TITLES`."""
+    return [(vendor.name, *_ability_cells(list_abilities(vendor))) for vendor in vendors]
+
+
+def _ability_cells(abilities: Abilities) -> tuple[str, ...]:
+    """Return the cells of a vendor: `-` for what does not concern one that audience does not send to."""
+    ahead = abilities.schedules_ahead
+    sending = (
+        "held here" if ahead is None else _limit_words(ahead, abilities.schedules_all),
+        "held here" if ahead is None else _yes(abilities.withdraws),
+        _yes(abilities.validates),
+        "no" if abilities.drops_repeats is None else _limit_words(abilities.drops_repeats, abilities.drops_all),
+        _yes(abilities.names_unknown_ids),
+    )
+    return (
+        _yes(abilities.says),
+        _yes(abilities.sends),
+        *(sending if abilities.sends else ("-",) * len(sending)),
+        _yes(abilities.syncs_tags),
+    )
+
+
+def _limit_words(duration: timedelta, holds_for_all: bool) -> str:
+    return f"{format_duration(duration)}{'' if holds_for_all else ', some calls'}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return a duration in the largest unit that it is a whole number of.
+
+    >>> format_duration(timedelta(days=7)), format_duration(timedelta(hours=12)), format_duration(timedelta(minutes=15))
+    ('7 days', '12 hours', '15 minutes')
+    """
+    seconds = int(duration.total_seconds())
+    units = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+    unit, size = next((unit, size) for unit, size in units if not seconds % size)
+    return format_count(seconds // size, unit)
 
 
 def _capability_lines(vendor: Vendor) -> list[str]:
