@@ -44,7 +44,7 @@ RESERVED_NAMES = ("all", "text")  # the command line takes these in the place of
 def vendor_names(can: Capability | None = None) -> list[str]:
     """Return the names of all vendors, sorted, or of those that *can* be written for ("emit") or sent to ("send").
 
-    >>> "pinpoint" in vendor_names(), "pinpoint" in vendor_names(can="emit"), "fcm" in vendor_names(can="send")
+    >>> "pinpoint" in vendor_names(), "pinpoint" in vendor_names(can="emit"), "pinpoint" in vendor_names(can="send")
     (True, False, False)
     """
     return sorted(name for name, vendor in _load_records().items() if _is_capable(vendor, can))

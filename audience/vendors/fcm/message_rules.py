@@ -23,7 +23,7 @@ EXPIRY_PREFIX = "+"  # seconds from the call on, in place of a moment
 
 
 def measure_body(body: Any) -> int:
-    """Return the size of what a device gets of *body* at the most.
+    """Return the largest size of what a device gets of *body*.
 
     >>> measure_body({"data": {"n": "1"}, "android": {"notification": {"title": "Hi"}}})
     23
