@@ -270,7 +270,7 @@ def test_command_prints_url_then_summary(tmp_path, signal_):
         (("--generate", "1", "--rate", "0"), "bad-option"),
         (("--generate", "1", "--rate", "fast"), "bad-option"),
         (("--generate", "1", "--name", "emas"), "bad-option"),
-        (("--generate", "1", "--name", "fcm={value}"), "unknown-vendor"),
+        (("--generate", "1", "--name", "pinpoint={value}"), "unknown-vendor"),
     ],
 )
 def test_command_rejects_invalid_options(audience, words, code):
