@@ -24,7 +24,7 @@ from audience.cli.output.writer import Output
 from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import ReadingOptions
 from audience.errors import Problem, TableError
-from audience.index.changes.index_changes import UpdateResult
+from audience.index.changes.session import UpdateResult
 from audience.index.device_index import DeviceIndex
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.storage.snapshot import Snapshot
