@@ -72,7 +72,7 @@ class VendorTagsForm(TypedDict):
 
 
 class AbilitiesForm(TypedDict):
-    """What a vendor can do.
+    """Abilities of a vendor.
 
     Attributes:
         say: Whether expressions are written for it.

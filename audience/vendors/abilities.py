@@ -1,4 +1,4 @@
-"""What each vendor can do, as its record says: one value for a table of all vendors."""
+"""Abilities of each vendor, as its record says: one value for a table of all vendors."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,7 +9,7 @@ from audience.vendors.spec import Vendor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """What a vendor can do.
+    """Abilities of a vendor.
 
     Attributes:
         says: Whether expressions are written for it.

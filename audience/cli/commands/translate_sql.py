@@ -9,10 +9,6 @@ from audience.cli.options import parse_pair
 from audience.cli.output.writer import Output
 from audience.cli.plan_options import PlanOptions
 from audience.errors import PlanError, Problem
-from audience.index.query.index_sql import translate_to_sql
-from audience.index.query.questions import bind_segments
-from audience.index.storage.published import open_storage
-from audience.index.storage.snapshot import open_snapshot
 from audience.json_forms.questions import question_json
 from audience.language.ast import Expr
 from audience.language.printer import quote_name
@@ -51,6 +47,12 @@ def print_sql(expr: Expr, sql: SqlOptions, options: PlanOptions, output: Output)
     if sql.index is None:
         hint = "name the index that was built from it: --index INDEX"
         raise PlanError(Problem("bad-option", "SQL needs to know the columns of the table", hint=hint))
+    # Imported late: other translations need no index, and start in a third of the time.
+    from audience.index.query.index_sql import translate_to_sql
+    from audience.index.query.questions import bind_segments
+    from audience.index.storage.published import open_storage
+    from audience.index.storage.snapshot import open_snapshot
+
     snapshot = open_snapshot(open_storage(sql.index), threads=options.threads)
     asked = options.read(snapshot.timezone)
     types = dict(parse_pair(pair, None, "--column-type price=double") for pair in sql.column_type or [])
