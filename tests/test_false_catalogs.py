@@ -306,7 +306,7 @@ def limited_exprs(types):
     return joined | limit(joined)
 
 
-@settings(max_examples=scale(60, 10_000), deadline=None)
+@settings(max_examples=scale(40, 10_000), deadline=None)
 @given(st.data())
 def test_plan_with_limits_reaches_the_chosen_devices_once(tables, data):
     vendor = data.draw(st.sampled_from(VENDORS))

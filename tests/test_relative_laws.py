@@ -179,7 +179,7 @@ def questions(draw):
     return moment + timedelta(seconds=seconds), zone
 
 
-@settings(max_examples=scale_examples(60))
+@settings(max_examples=scale_examples(30))
 @given(expr=st.recursive(LEAVES, joined, max_leaves=5), question=questions())
 def test_relative_times_are_those_of_the_oracle(expr, question, index):
     moment, zone = question
@@ -191,7 +191,7 @@ def test_relative_times_are_those_of_the_oracle(expr, question, index):
     assert index.count(expr, as_of=moment, timezone=zone) == len(expected)
 
 
-@settings(max_examples=scale_examples(60))
+@settings(max_examples=scale_examples(30))
 @given(expr=st.recursive(LEAVES, with_limits, max_leaves=5), question=questions())
 def test_bind_then_evaluate_is_to_evaluate_as_of_the_moment(expr, question, index):
     moment, zone = question
