@@ -241,6 +241,8 @@ def test_limit_chooses_before_devices_are_held_out(tmp_path):
     expected = {identifier for identifier in chosen if variants[f"d{identifier.removeprefix('fake')}"]}
     assert {*open_requests(tmp_path / "out").ids_between(0, result.id_count)} == expected
     assert (whole.devices, result.devices + result.held_out) == (100, 100)
+    assert open_requests(tmp_path / "whole").messaged_count == 100
+    assert open_requests(tmp_path / "out").messaged_count == len(expected)
 
 
 def test_policies_apply_to_what_is_divided(tmp_path):

@@ -93,8 +93,8 @@ class RequestFolder:
 
     @property
     def messaged_count(self) -> int:
-        """Number of devices that a send messages: those of the audience without the skipped ones."""
-        return self.device_count - self.skipped_count
+        """Number of devices that a send messages."""
+        return count_messaged(self.device_count, self.native_count, self.id_count, self.skipped_count)
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -239,16 +239,38 @@ def _check_counts(folder: Path, counts: dict[str, int], line_count: int, lines: 
     if counts["devices"] < counts["id_count"]:
         message = f"{MANIFEST_FILE} lists more ids than devices: {counts['id_count']}, {counts['devices']}"
         raise _damaged_error(folder, message)
-    if counts["devices"] - counts["skipped_count"] < counts["id_count"]:
+    if (
+        count_messaged(counts["devices"], counts["native"], counts["id_count"], counts["skipped_count"])
+        < counts["id_count"]
+    ):
         message = f"{MANIFEST_FILE} skips devices that it lists: {counts['skipped_count']} of {counts['devices']}"
         raise _damaged_error(folder, message)
+
+
+def count_messaged(devices: int, native: int, listed: int, skipped: int) -> int:
+    """Return how many devices a send messages.
+
+    Without native requests these are the listed ones: a limit is filled up with devices that have an id, so it may list
+    more than the audience without the skipped ones. No limit is native.
+
+    Args:
+        devices: Devices of the audience.
+        native: Number of native requests.
+        listed: Devices that are listed by id.
+        skipped: Devices of the audience without an id at the vendor.
+
+    >>> count_messaged(100, 0, 100, 38), count_messaged(26, 0, 15, 11), count_messaged(26, 1, 5, 11)
+    (100, 15, 15)
+    """
+    return devices - skipped if native else listed
 
 
 def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
     """Return the vendor and the number of devices that a send messages, from the manifest of *folder*."""
     with _reading_manifest(folder):
         manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
-        return get_vendor(manifest["vendor"]), int(manifest["devices"]) - _read_skipped_count(manifest)
+        devices, native, listed = (int(manifest[name]) for name in ("devices", "native", "id_count"))
+        return get_vendor(manifest["vendor"]), count_messaged(devices, native, listed, _read_skipped_count(manifest))
 
 
 def _read_skipped_count(manifest: dict[str, Any]) -> int:
