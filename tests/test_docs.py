@@ -1,6 +1,6 @@
 """The generated pages of the docs: every problem code is documented, and every vendor has its page."""
 
-import importlib.util
+import importlib
 import json
 import re
 import tomllib
@@ -22,10 +22,9 @@ OPTIONS_OF_DOCKER = {"--build-arg", "--name", "--rm", "--time", "--user"}
 @pytest.fixture(scope="module")
 def pages():
     """The module docs/build_pages.py."""
-    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs" / "build_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        yield importlib.import_module("build_pages")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +59,10 @@ def test_pages_are_written(pages, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "REFERENCE", tmp_path)
     pages.build_pages()
     assert {file.stem for file in (tmp_path / "vendors").iterdir()} == {*vendor_names(), "index"}
+    table = (tmp_path / "vendors" / "index.md").read_text("utf-8").replace("`", "")
+    assert "| ios | badge |" in table and "| notification.ios.badge |" in table  # of JPush, from its facts
+    assert "| jpush | yes | yes | held here |" in table
+    assert "| onesignal | notifications, subscription_ids, short_lists | 30 days |  |" in table
     assert "## index build" in (tmp_path / "cli.md").read_text("utf-8")
     documented = re.findall("^::: (.*)$", (tmp_path / "python.md").read_text("utf-8"), re.MULTILINE)
     assert "audience.parse" in documented

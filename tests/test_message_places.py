@@ -5,9 +5,7 @@ places and nowhere else, or reported.
 """
 
 import json
-import os
 from itertools import product
-from pathlib import Path
 
 import pytest
 from fact_files import load_cases
@@ -19,8 +17,6 @@ from audience import Message, MessageError, get_vendor
 from audience.messages import CHANNELS, PLATFORM_OF_CHANNEL, PLATFORMS
 from audience.messages.fields import CONTENT_TYPES
 
-DOCS = Path(__file__).parents[1] / "docs" / "messages.md"
-TABLE_START, TABLE_STOP = "<!-- places: from tests/message_places -->\n", "<!-- end of places -->\n"
 VALUES = {"priority": "high", "badge": 7, "category": "IM"}  # of fields that take no other text
 BODY_ALONE = {  # the place of a body that needs no object, because it has no title and no subtitle
     f"$.{prefix}notification.ios.alert": f"$.{prefix}notification.ios.alert.body" for prefix in ("", "body.")
@@ -205,25 +201,3 @@ def test_no_word_of_a_vendor_changes_the_environment(name):
         return
     with pytest.raises(MessageError, match="changed-audience"):
         delivery.build_body(Message(title="t", body="b", platforms=("ios",), vendor={name: tested}))
-
-
-def render_table():
-    """Return the table of the docs: each field of each place, and its paths at each vendor."""
-    lines = [f"| place | field | {' | '.join(get_vendor(name).title for name in SENDABLE_VENDORS)} |"]
-    lines.append("|---|---|" + "---|" * len(SENDABLE_VENDORS))
-    for place, field in product((*PLATFORMS, *CHANNELS, None), CONTENT_TYPES):
-        cells = [PLACES[name].get((place, field)) for name in SENDABLE_VENDORS]
-        if any(cells):
-            paths = [", ".join(f"`{path.removeprefix('$.')}`" for path in cell) if cell else "" for cell in cells]
-            lines.append(f"| {place or 'silent'} | {field} | {' | '.join(paths)} |")
-    return "\n".join(lines) + "\n"
-
-
-def test_message_page_has_the_places():
-    text = DOCS.read_text("utf-8")
-    head, _, rest = text.partition(TABLE_START)
-    table, _, tail = rest.partition(TABLE_STOP)
-    if os.environ.get("UPDATE_DOCS"):
-        DOCS.write_text(f"{head}{TABLE_START}{render_table()}{TABLE_STOP}{tail}", "utf-8")
-        return
-    assert table == render_table()
