@@ -13,7 +13,7 @@ from hypothesis import settings
 from served import keyed_service, service
 
 from audience import DeviceIndex
-from audience._fs.state_folder import state_folder
+from audience._fs.state_folder import find_state_folder
 from audience.algebra import cover
 from audience.cli.app import run
 from audience.tag_sync import last_index
@@ -59,7 +59,7 @@ def _own_state(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _own_notes():
     """Let the syncs of a test know nothing of those of others, whose sandbox may have had the same port."""
-    for note in state_folder(last_index.FOLDER_NAME).glob("*.json"):
+    for note in find_state_folder(last_index.FOLDER_NAME).glob("*.json"):
         note.unlink(missing_ok=True)
 
 

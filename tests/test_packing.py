@@ -15,7 +15,7 @@ from audience.language.ast import Tag
 from audience.tag_sync.costs import estimate_seconds
 from audience.tag_sync.packing import PackedGrid, collect_rows, pack_changes
 from audience.tag_sync.packing.common_tags import Limits
-from audience.tag_sync.packing.dearest_calls import DearestCalls, TagColumn
+from audience.tag_sync.packing.dearest_calls import DearestCalls, PricedTags
 from audience.tag_sync.packing.rectangle_bound import bound_by_prices
 from audience.tag_sync.tags import SyncedTag, TagChanges
 from audience.vendors.delivery_spec import RateLimit
@@ -243,7 +243,7 @@ def columns_of_tags(draw):
         codes = draw(st.lists(st.integers(0, width), min_size=device_count, max_size=device_count))
         wanted = draw(st.none() | st.lists(st.booleans(), min_size=device_count, max_size=device_count))
         prices = draw(st.lists(st.floats(0.1, 1.5), min_size=width, max_size=width))
-        columns.append(TagColumn(np.array(codes), np.array([*prices, 0.0]), wanted and np.array(wanted)))
+        columns.append(PricedTags(np.array(codes), np.array([*prices, 0.0]), wanted and np.array(wanted)))
     return columns
 
 

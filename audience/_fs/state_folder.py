@@ -7,14 +7,14 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 
-def state_folder(name: str) -> Path:
+def find_state_folder(name: str) -> Path:
     """Return the folder *name*, of mode 700 in the folder for state of this user."""
     return user_state_path("audience") / name
 
 
 def open_state_folder(name: str) -> Path:
     """Create the folder *name*, and return it. Raises OSError if it cannot be used, or is another user's."""
-    folder = state_folder(name)
+    folder = find_state_folder(name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     details = folder.lstat()
     if not stat.S_ISDIR(details.st_mode) or details.st_uid != os.geteuid():

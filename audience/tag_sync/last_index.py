@@ -13,7 +13,7 @@ from secrets import token_hex
 import orjson
 
 from audience._fs.atomic import atomic_write
-from audience._fs.state_folder import open_state_folder, state_folder
+from audience._fs.state_folder import find_state_folder, open_state_folder
 from audience.tag_sync.state import Application
 
 FOLDER_NAME = "syncs"
@@ -41,7 +41,7 @@ def name_source() -> str:
 def read_last_index(application: Application) -> LastIndex | None:
     """Return the index that has synced *application* last; None if that is not known."""
     try:
-        fields = orjson.loads(_note_path(state_folder(FOLDER_NAME), application).read_bytes())
+        fields = orjson.loads(_note_path(find_state_folder(FOLDER_NAME), application).read_bytes())
         return LastIndex(str(fields["source"]), str(fields["location"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

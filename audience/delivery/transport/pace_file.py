@@ -22,7 +22,7 @@ from math import isfinite
 from pathlib import Path
 from socket import gethostname
 
-from audience._fs.state_folder import open_state_folder, state_folder
+from audience._fs.state_folder import find_state_folder, open_state_folder
 from audience.delivery.clock import Moment
 from audience.errors import Problem
 
@@ -92,7 +92,7 @@ def _parse_slot(content: bytes, now: Moment, max_ahead: float) -> float:
 
 def pace_folder() -> Path:
     """Return the folder of the files, of this user: of mode 700 in the folder for state."""
-    return state_folder(FOLDER_NAME)
+    return find_state_folder(FOLDER_NAME)
 
 
 def open_pace_folder() -> Path:

@@ -7,7 +7,7 @@ from audience.errors import Problem
 from audience.index.query.completion import complete_with_index
 from audience.index.query.completion_counts import count_within
 from audience.index.query.explain import Explanation, explain_expr
-from audience.index.query.leave_one_out import LeaveOneOut, leave_one_out
+from audience.index.query.leave_one_out import LeaveOneOut, count_without_each
 from audience.index.query.questions import read_question
 from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
 from audience.index.query.snapshot_diff import Diff, diff_snapshots
@@ -76,7 +76,7 @@ class IndexExplanations:
         (1, [((0,), 'vip', 1), ((1,), 'male', 2)])
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        return leave_one_out(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
+        return count_without_each(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def find_unmatched(
         self,

@@ -89,7 +89,7 @@ class Node(NamedTuple):
     remove: Callable[[], Expr] | None
 
 
-def leave_one_out(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> LeaveOneOut:
+def count_without_each(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> LeaveOneOut:
     """Count *expr* without each of its conditions, all at one moment.
 
     Operands of AND and OR, terms of a threshold that can do without, the right side of EXCEPT, and the limit of the

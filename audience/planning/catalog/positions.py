@@ -53,7 +53,7 @@ def find_key_lines(text: str) -> Mapping[KeyPath, int]:
     >>> find_key_lines('[a]\nvalues = [\n  "x",\n  "y"]\n[a.names]\nfcm = "n"')[("a", "values", 1)]
     4
     """
-    reader = _Reader(_iter_tokens(text))
+    reader = _TokenReader(_iter_tokens(text))
     reader.read_document()
     return reader.lines
 
@@ -66,7 +66,7 @@ def _iter_tokens(text: str) -> Iterator[Token]:
         line += match[0].count("\n")
 
 
-class _Reader:
+class _TokenReader:
     """Reader of tokens that notes the line of each key."""
 
     def __init__(self, tokens: Iterator[Token]):

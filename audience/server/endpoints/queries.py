@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from audience.errors import ExpressionError, Problem
 from audience.index.query.evaluate import count_devices
 from audience.index.query.explain import explain_expr
-from audience.index.query.leave_one_out import leave_one_out
+from audience.index.query.leave_one_out import count_without_each
 from audience.index.query.membership import ID, KNOWN, match_device, match_devices, select_member_columns
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.snapshot import Snapshot
@@ -151,7 +151,7 @@ def explain(call: Call) -> ExplanationForm:
     snapshot = index.snapshot
     question = read_question(body, snapshot)
     lines = explain_expr(question.expr, snapshot, question.asked)
-    without = leave_one_out(question.expr, snapshot, question.asked) if body.leave_one_out else None
+    without = count_without_each(question.expr, snapshot, question.asked) if body.leave_one_out else None
     return {
         **_count_json(lines[0].device_count, snapshot, question.asked),
         "devices": len(index),

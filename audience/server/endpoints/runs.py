@@ -23,7 +23,7 @@ from audience.server.bodies import Body, ExprBody, read_question
 from audience.server.calls import Answer, Call, Endpoint
 from audience.server.endpoints.plans import load_served_catalog
 from audience.server.problems import HttpError
-from audience.server.runs.drafts import DRAFT_MESSAGE_FILE, Draft, read_draft, write_draft_message
+from audience.server.runs.drafts import DRAFT_MESSAGE_FILE, RunDraft, read_draft, write_draft_message
 from audience.server.runs.emission import Emission, emit_run, remove_draft
 from audience.server.runs.folders import find_run_folder, hide_paths, require_new_name, require_runs_folder
 from audience.server.runs.processes import hold_run, start_process
@@ -243,7 +243,7 @@ def _require_begun(folder: Path) -> None:
         raise HttpError(409, Problem("no-run", message, hint="send it, or remove it with DELETE"))
 
 
-def _require_confirmed(folder: Path, draft: Draft | None, body: SendBody) -> None:
+def _require_confirmed(folder: Path, draft: RunDraft | None, body: SendBody) -> None:
     """Raise HttpError if the caller has not said how many devices the run reaches, or that it is a broadcast."""
     devices = count_run_devices(folder)
     if body.devices != devices:
@@ -256,7 +256,7 @@ def _require_confirmed(folder: Path, draft: Draft | None, body: SendBody) -> Non
         raise HttpError(409, Problem("broadcast", message, path="body.broadcast", hint=hint))
 
 
-def _choose_message(folder: Path, draft: Draft | None, body: SendBody) -> str | None:
+def _choose_message(folder: Path, draft: RunDraft | None, body: SendBody) -> str | None:
     """Return the send method; keep the message of a run that the service has not emitted.
 
     Raises:

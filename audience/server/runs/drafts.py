@@ -21,7 +21,7 @@ DRAFT_FILES = frozenset({DRAFT_FILE, DRAFT_MESSAGE_FILE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class RunDraft:
     """Record of requests that the service has emitted.
 
     Attributes:
@@ -37,7 +37,7 @@ class Draft:
     dry_run: ServedDryRunForm
 
 
-def write_draft(draft: Draft, message: Message, folder: Path) -> None:
+def write_draft(draft: RunDraft, message: Message, folder: Path) -> None:
     """Write a draft and its message beside the requests in *folder*."""
     fields = {
         "index": draft.index,
@@ -49,11 +49,11 @@ def write_draft(draft: Draft, message: Message, folder: Path) -> None:
     (folder / DRAFT_MESSAGE_FILE).write_bytes(message_to_json(message))
 
 
-def read_draft(folder: Path) -> Draft | None:
+def read_draft(folder: Path) -> RunDraft | None:
     """Return the draft of the requests in *folder*; None if the service has not emitted them."""
     try:
         fields: dict[str, Any] = orjson.loads((folder / DRAFT_FILE).read_bytes())
-        return Draft(
+        return RunDraft(
             index=fields["index"],
             emitted_by=fields["emitted_by"],
             method=fields["method"],

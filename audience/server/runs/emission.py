@@ -29,7 +29,7 @@ from audience.requests.campaign import run_folders
 from audience.requests.division import Division
 from audience.requests.writer import OWNED_FILES, fill_request_folder
 from audience.server.problems import HttpError
-from audience.server.runs.drafts import DRAFT_FILES, Draft, read_draft, write_draft
+from audience.server.runs.drafts import DRAFT_FILES, RunDraft, read_draft, write_draft
 from audience.server.runs.dry_runs import dry_run_json
 from audience.server.runs.processes import LOCK_FILE, LOG_FILE, hold_run
 from audience.server.runs.vendor_access import find_credentials
@@ -117,7 +117,7 @@ def _emit_in_turn(emission: Emission, opened: DeviceIndex, folder: Path, setting
         if not result.devices:
             raise DeliveryError(Problem("nobody", "the audience is empty: nothing to send"))
         dry_run = _check_requests(emission, draft_folder, settings)
-        draft = Draft(index=emission.index_name, emitted_by=emission.by, method=emission.method, dry_run=dry_run)
+        draft = RunDraft(index=emission.index_name, emitted_by=emission.by, method=emission.method, dry_run=dry_run)
         write_draft(draft, emission.message, draft_folder)
     try:
         register_emission(opened, folder, plan.policies, replaced, audience=plan.expr, wait=RECORD_WAIT_SECONDS)

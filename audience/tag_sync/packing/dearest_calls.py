@@ -27,7 +27,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TagColumn:
+class PricedTags:
     """Tags of which no device may have two: the values of one attribute, or a single tag.
 
     Attributes:
@@ -92,7 +92,7 @@ class DearestCalls:
         costs: For each column, for each device: no call with this pair costs more, or than 1 if that is more.
     """
 
-    columns: Sequence[TagColumn]
+    columns: Sequence[PricedTags]
     limits: Limits
     steps: int
     reserved: float = field(init=False, default=0.0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
 from audience.tag_sync.packing.bounds import round_up
 from audience.tag_sync.packing.common_tags import Limits
-from audience.tag_sync.packing.dearest_calls import Codes, DearestCalls, TagColumn
+from audience.tag_sync.packing.dearest_calls import Codes, DearestCalls, PricedTags
 
 MAX_STEPS = 9_000_000_000  # devices that the search visits, in all cells
 MAX_COLUMNS = 64  # of which the search takes the pairs; the bound of some pairs is one of all
@@ -68,7 +68,7 @@ def _split_group(group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence
 
 def _tabulate(
     group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence[BitMap], devices: RowNumbers
-) -> TagColumn:
+) -> PricedTags:
     """Return the column of the tags of *group*, each at the price of 1."""
     codes: Codes = np.full(len(devices), len(group), dtype=np.int64)
     codes = codes.astype(np.uint8) if len(group) < 256 else codes
@@ -78,7 +78,7 @@ def _tabulate(
         wanted[_locate(rows[tag], devices)] = True
     has_none = codes == len(group)
     prices = np.array([1.0] * len(group) + [0.0] * bool(has_none.any()))
-    return TagColumn(codes, prices, None if (wanted | has_none).all() else wanted)
+    return PricedTags(codes, prices, None if (wanted | has_none).all() else wanted)
 
 
 def _locate(row: BitMap, devices: RowNumbers) -> NDArray[np.int64]:
@@ -88,7 +88,7 @@ def _locate(row: BitMap, devices: RowNumbers) -> NDArray[np.int64]:
     return np.asarray(at[devices[at] == positions])
 
 
-def _fit_factor(columns: Sequence[TagColumn], limits: Limits, found: int) -> float:
+def _fit_factor(columns: Sequence[PricedTags], limits: Limits, found: int) -> float:
     """Return the factor with which all pairs cost as much as the calls that were *found*, or the largest one."""
     factor = 1.0
     for _ in range(FITTING_STEPS):
@@ -97,11 +97,11 @@ def _fit_factor(columns: Sequence[TagColumn], limits: Limits, found: int) -> flo
     return factor
 
 
-def _sum_prices(column: TagColumn) -> float:
+def _sum_prices(column: PricedTags) -> float:
     return float(column.price_devices(None).sum())
 
 
-def _try_factors(columns: Sequence[TagColumn], limits: Limits, factors: Sequence[float]) -> float:
+def _try_factors(columns: Sequence[PricedTags], limits: Limits, factors: Sequence[float]) -> float:
     """Return the highest bound that is proven with one of *factors*, which rise."""
     best = 0.0
     for factor in factors:
@@ -112,7 +112,7 @@ def _try_factors(columns: Sequence[TagColumn], limits: Limits, factors: Sequence
     return best
 
 
-def _price_calls(columns: Sequence[TagColumn], limits: Limits, factor: float, steps: int) -> tuple[float, bool]:
+def _price_calls(columns: Sequence[PricedTags], limits: Limits, factor: float, steps: int) -> tuple[float, bool]:
     """Return what all pairs of *columns* cost if no call costs more than 1, and whether the search was finished."""
     priced = [_price_tags(column, limits, factor) for column in columns]
     search = DearestCalls(priced, limits, steps)
@@ -121,7 +121,7 @@ def _price_calls(columns: Sequence[TagColumn], limits: Limits, factor: float, st
     return sum(float((column.price_devices(None) / costs).sum()) for column, costs in prices), search.steps > 0
 
 
-def _price_tags(column: TagColumn, limits: Limits, factor: float) -> TagColumn:
+def _price_tags(column: PricedTags, limits: Limits, factor: float) -> PricedTags:
     """Return *column* with prices: those of independent tags that fill a call, times *factor*, or of its own calls."""
     device_count, width = len(column.codes), len(column.prices)
     wanted = column.codes if column.wanted is None else column.codes[column.wanted]

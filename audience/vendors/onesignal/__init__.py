@@ -5,11 +5,11 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 
 from audience.algebra.request_shape import FlatDnf
 from audience.language.ast import Between, Compare, Has, Ids, Reference, Tag, Within
-from audience.vendors.onesignal.assumptions import assumptions
 from audience.vendors.onesignal.calls import DELIVERY
 from audience.vendors.onesignal.fields import FIELDS_BY_TYPE, MAX_ENTRIES, VALUE_NAMES
 from audience.vendors.onesignal.filter_writing import count_entries
 from audience.vendors.onesignal.platforms import PLATFORMS
+from audience.vendors.onesignal.request_assumptions import assumptions
 from audience.vendors.onesignal.request_keys import PAGE
 from audience.vendors.onesignal.restating import restate
 from audience.vendors.onesignal.targeting import LIMITS, emit, parse, tag_problems, target_ids

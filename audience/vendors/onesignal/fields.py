@@ -35,7 +35,7 @@ VALUE_NAMES = {"country": ValueNames(pattern="[A-Z]{2}"), "language": ValueNames
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FilterField:
     """Field of OneSignal's own whose filters are expressions of ours.
 
     Attributes:
@@ -50,13 +50,15 @@ class Field:
 
 
 FIELDS = {
-    "country": Field("country", (*EQUALITY, *EXISTENCE), (*EQUALITY, *EXISTENCE)),
-    "language": Field("language", EQUALITY, EQUALITY),
-    "app_version": Field(VERSION_TYPE, (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
-    "session_count": Field("session_count", (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
-    "session_time": Field("session_time", (*EQUALITY, *ORDER), tuple(ORDER)),
-    "last_session": Field("last_session", tuple(ORDER), tuple(ORDER)),  # these count hours from the moment of sending
-    "first_session": Field("first_session", tuple(ORDER), tuple(ORDER)),
+    "country": FilterField("country", (*EQUALITY, *EXISTENCE), (*EQUALITY, *EXISTENCE)),
+    "language": FilterField("language", EQUALITY, EQUALITY),
+    "app_version": FilterField(VERSION_TYPE, (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
+    "session_count": FilterField("session_count", (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
+    "session_time": FilterField("session_time", (*EQUALITY, *ORDER), tuple(ORDER)),
+    "last_session": FilterField(
+        "last_session", tuple(ORDER), tuple(ORDER)
+    ),  # these count hours from the moment of sending
+    "first_session": FilterField("first_session", tuple(ORDER), tuple(ORDER)),
 }
 SESSION_TYPES = ("last_session", "first_session")
 TAG_RELATIONS = (*EQUALITY, *ORDER, *EXISTENCE, *ELAPSED)
@@ -73,7 +75,7 @@ OTHER_KEYS: Mapping[str, Sequence[str]] = {  # filters that count from the momen
 OLD_FIELDS = ("amount_spent", "bought_sku", "email")  # in older lists of the clients only
 
 
-def field_of(type_: str) -> Field | None:
+def field_of(type_: str) -> FilterField | None:
     """Return the field of OneSignal's own that has the tags of *type_*, or None for a key of the customer."""
     name = FIELDS_BY_TYPE.get(type_)
     return None if name is None else FIELDS[name]

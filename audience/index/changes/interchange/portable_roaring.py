@@ -23,7 +23,7 @@ class RoaringError(ValueError):
     """Bytes that are not a bitmap."""
 
 
-class _Reader:
+class _ByteReader:
     """Bytes that are read from their start to their end."""
 
     def __init__(self, data: bytes):
@@ -53,7 +53,7 @@ def read_portable(data: bytes, container_count: int = MAX_CONTAINERS) -> NDArray
     >>> read_portable(BitMap([1, 5, 1 << 20]).serialize()).tolist()
     [1, 5, 1048576]
     """
-    reader = _Reader(data)
+    reader = _ByteReader(data)
     (cookie,) = reader.take("<u4", 1)
     if cookie & 0xFFFF == COOKIE_WITH_RUNS:
         count = int(cookie >> 16) + 1
@@ -77,7 +77,7 @@ def read_portable(data: bytes, container_count: int = MAX_CONTAINERS) -> NDArray
 
 
 def _read_containers(
-    reader: _Reader, head: NDArray[np.int64], has_runs: NDArray[np.bool_], offsets: NDArray[np.int64] | None
+    reader: _ByteReader, head: NDArray[np.int64], has_runs: NDArray[np.bool_], offsets: NDArray[np.int64] | None
 ) -> NDArray[np.uint32]:
     parts = [np.empty(0, dtype=np.int64)]
     for number, (key, last) in enumerate(head.tolist()):
@@ -92,7 +92,7 @@ def _read_containers(
     return np.concatenate(parts).astype(np.uint32)
 
 
-def _read_values(reader: _Reader, count: int) -> NDArray[np.int64]:
+def _read_values(reader: _ByteReader, count: int) -> NDArray[np.int64]:
     if count > MAX_ARRAY_VALUES:
         bits = np.unpackbits(reader.take("u1", BITSET_BYTES).astype(np.uint8), bitorder="little")
         return np.flatnonzero(bits).astype(np.int64)
@@ -102,7 +102,7 @@ def _read_values(reader: _Reader, count: int) -> NDArray[np.int64]:
     return values
 
 
-def _read_runs(reader: _Reader) -> NDArray[np.int64]:
+def _read_runs(reader: _ByteReader) -> NDArray[np.int64]:
     (count,) = reader.take("<u2", 1)
     starts, lengths = (reader.take("<u2", 2 * int(count)).reshape(-1, 2) + np.array([0, 1])).T
     stops = starts + lengths
