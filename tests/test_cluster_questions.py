@@ -2,6 +2,7 @@
 
 import pickle
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +15,14 @@ from test_cluster_builds import messy_table
 import audience
 from audience import DeviceIndex
 from audience.index.ingest import build
-from audience.index.query import shared_shards
+from audience.index.query import shared_export, shared_shards
+from audience.index.query.exported_columns import choose_columns, empty_frame
+from audience.index.query.exported_files import ExportForm, find_format, write_frames
+from audience.index.query.insight import shared_counting
 from audience.index.query.shared_shards import find_rows_of_shard
+from audience.language.as_of import read_as_of
+from audience.language.parser import parse
+from audience.progress import ignore_progress
 from audience.requests import shared_writing, writer
 from audience.requests.shared_writing import find_parts
 
@@ -66,6 +73,7 @@ def forget_snapshots():
     yield
     shared_shards._open_snapshot.cache_clear()
     shared_writing._find_listed_rows.cache_clear()
+    shared_counting._open_counter.cache_clear()
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
@@ -81,6 +89,52 @@ def test_cluster_compares_audiences_as_one_process(exprs, index):
     expected = index.overlap(exprs, **question)
     assert index.overlap(exprs, cluster=PicklingCluster(), **question) == expected
     assert (expected.combinations is None) == (len(exprs) > 10)
+
+
+@pytest.mark.parametrize(
+    ("expr", "against", "attributes"),
+    [
+        ("x", None, None),
+        ("age < 20 AND x", "vip OR x", None),
+        ("x limit 33 seed s", "x", ["city", "age", "buy"]),
+        ("nobody", None, ["spend", "buy", "tag"]),
+        ("did(buy) >= 2", "nobody", None),
+        ("everyone", "active > 2026-02-01", ["signup", "active", "app_version", "platform"]),
+    ],
+)
+def test_cluster_profiles_an_audience_as_one_process(expr, against, attributes, index):
+    question = {"attributes": attributes, "as_of": "2026-11-28T09:00", "allow_gaps": True}
+    expected = index.profile(expr, against, **question)
+    assert index.profile(expr, against, cluster=PicklingCluster(), **question) == expected
+    assert any(value.count for each in expected.attributes for value in each.values) == (expr != "nobody")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [("parquet", "x"), ("arrow", "x"), ("csv", "city:c1"), ("ndjson", "vip limit 33 seed s"), ("parquet", "nobody")],
+)
+def test_cluster_exports_the_file_of_one_process(suffix, text, index, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared_export, "DEFAULT_ROWS", 150)
+    alone, shared = tmp_path / f"alone.{suffix}", tmp_path / f"shared.{suffix}"
+    columns, devices, asked = choose_columns(None, index.snapshot), index.resolve(text), read_as_of(None, "UTC")
+    frames = devices.iter_frames(rows=150)
+    nbytes = write_frames(alone, find_format(alone), empty_frame(columns), frames, replace=False, list_separator=";")
+    form = ExportForm(tuple(columns), find_format(shared), ";")
+    export = partial(shared_export.export_on_cluster, parse(text), index.snapshot, asked, shared, form)
+    assert export(PicklingCluster(), replace=False, progress=ignore_progress) == (len(devices), nbytes)
+    assert shared.read_bytes() == alone.read_bytes()
+    assert shared.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(audience.OutputError, match="already exists"):
+        export(PicklingCluster(), replace=False, progress=ignore_progress)
+    assert sorted(tmp_path.iterdir()) == [alone, shared]
+
+
+def test_error_of_an_exported_value_is_that_of_one_process(index, tmp_path):
+    form = ExportForm(tuple(choose_columns(["tags"], index.snapshot)), "csv", "k")
+    arguments = parse("x"), index.snapshot, read_as_of(None, "UTC"), tmp_path / "x.csv", form, PicklingCluster()
+    with pytest.raises(audience.TableError, match="cannot be joined"):
+        shared_export.export_on_cluster(*arguments, replace=False, progress=ignore_progress)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_invalid_expression_is_refused_before_the_cluster_is_asked(index):

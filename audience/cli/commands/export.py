@@ -6,18 +6,29 @@ from typing import Annotated, BinaryIO, cast
 
 import polars as pl
 
+from audience.cli.cluster_options import ClusterOptions
 from audience.cli.declarations import Option
 from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
 from audience.cli.streams import CountedStdout
+from audience.cluster.cluster import Cluster
 from audience.counts import format_count
-from audience.errors import OutputError, PlanError, Problem
+from audience.errors import ClusterError, OutputError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.exported_columns import choose_columns, empty_frame
-from audience.index.query.exported_files import FORMATS, FileFormat, find_format, stream_frames, write_frames
+from audience.index.query.exported_files import (
+    FORMATS,
+    ExportForm,
+    FileFormat,
+    find_format,
+    stream_frames,
+    write_frames,
+)
 from audience.json_forms.questions import question_json
+from audience.language.as_of import AsOf
+from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.language.suggest import did_you_mean
 from audience.progress import Progress
@@ -52,6 +63,7 @@ def run_export(
     ] = LIST_SEPARATOR,
     replace: Annotated[bool, Option("--replace", help="Replace an older file.")] = False,
     question: QuestionOptions,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Write the devices of an audience to a file, with their ids and attributes.
 
@@ -72,28 +84,54 @@ def run_export(
     bound = device_index.bind(audience, **when)
     if question.matter_for(audience, device_index.snapshot):
         print_question(bound, asked, output)
-    devices = device_index.resolve(audience, **when)
-    with output.show_progress() as progress:
-        frames = _iter_frames(devices, [column.name for column in chosen], progress)
-        if out == STDOUT:
-            nbytes = _write_to_stdout(file_format, empty_frame(chosen), frames, list_separator)
+    form = ExportForm(tuple(chosen), file_format, list_separator)
+    with cluster_options.open() as cluster, output.show_progress() as progress:
+        if cluster is not None:
+            count, nbytes = _export_on_cluster(audience, device_index, asked, out, form, cluster, replace, progress)
         else:
-            nbytes = write_frames(
-                out, file_format, empty_frame(chosen), frames, replace=replace, list_separator=list_separator
-            )
+            devices = device_index.resolve(audience, **when)
+            count, nbytes = len(devices), _export_here(devices, out, form, replace, progress)
     facts = {
         **question_json(audience, bound, asked),
         "file": str(out),
-        "devices": len(devices),
+        "devices": count,
         "columns": [column.name for column in chosen],
         "bytes": nbytes,
         "snapshot": device_index.snapshot.manifest.number,
     }
-    summary = f"{'standard output' if out == STDOUT else out}: {format_count(len(devices), 'device')}, {nbytes:,} bytes"
+    summary = f"{'standard output' if out == STDOUT else out}: {format_count(count, 'device')}, {nbytes:,} bytes"
     if out == STDOUT:
         output.print_summary(facts, summary)
     else:
         output.print_result(facts, summary)
+
+
+def _export_here(devices: DeviceSet, out: Path, form: ExportForm, replace: bool, progress: Progress) -> int:
+    """Write the devices in this process, and return the number of bytes."""
+    frames = _iter_frames(devices, [column.name for column in form.columns], progress)
+    empty = empty_frame(form.columns)
+    if out == STDOUT:
+        return _write_to_stdout(form.file_format, empty, frames, form.list_separator)
+    return write_frames(out, form.file_format, empty, frames, replace=replace, list_separator=form.list_separator)
+
+
+def _export_on_cluster(
+    audience: Expr,
+    index: DeviceIndex,
+    asked: AsOf,
+    out: Path,
+    form: ExportForm,
+    cluster: Cluster,
+    replace: bool,
+    progress: Progress,
+) -> tuple[int, int]:
+    """Let the processes of *cluster* write the devices, and return the numbers of devices and bytes."""
+    if out == STDOUT:
+        hint = "write to a file in a folder that all machines share"
+        raise ClusterError(Problem("not-shared", "a cluster cannot write to standard output", hint=hint))
+    from audience.index.query.shared_export import export_on_cluster  # few exports need it
+
+    return export_on_cluster(audience, index.snapshot, asked, out, form, cluster, replace=replace, progress=progress)
 
 
 def _choose_format(out: Path, name: str | None) -> FileFormat:

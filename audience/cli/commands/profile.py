@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from audience.cli.cluster_options import ClusterOptions
 from audience.cli.declarations import Option
 from audience.cli.options import EXPR_COMPLETION, ExprArgument, IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
@@ -39,6 +40,7 @@ def run_profile(
         int, Option("--values", min=1, metavar="N", help="How many values of an attribute are listed.")
     ] = DEFAULT_VALUES,
     question: QuestionOptions,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Show what distinguishes the devices of an audience: values, ranges and days with counts, shares and lift.
 
@@ -47,7 +49,8 @@ def run_profile(
     """
     snapshot, audience = open_snapshot(open_storage(index), threads=question.threads), parse(expr)
     base, asked = None if against is None else parse(against), question.read(snapshot.timezone)
-    profile = profile_devices(audience, base, snapshot, asked, attribute, values)
+    with cluster_options.open() as cluster:
+        profile = profile_devices(audience, base, snapshot, asked, attribute, values, cluster)
     for each in (audience, base):
         if each is not None and question.matter_for(each, snapshot):
             print_question(bind_segments(each, snapshot, asked), asked, output)

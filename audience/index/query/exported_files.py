@@ -1,14 +1,18 @@
 """Files of exported devices: Parquet, CSV, NDJSON or Arrow IPC, written frame by frame."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 import polars as pl
 
 from audience._fs.atomic import atomic_new_file, atomic_replaced_file
+from audience._fs.private_files import create_file
 from audience.errors import PlanError, Problem, TableError
+from audience.index.query.exported_columns import ExportedColumn
 from audience.index.storage import arrow_file
 
 FileFormat: TypeAlias = Literal["parquet", "csv", "ndjson", "arrow"]
@@ -21,9 +25,25 @@ FORMATS: dict[str, FileFormat] = {
     ".ipc": "arrow",
     ".feather": "arrow",
 }
+TABLE_FORMATS: frozenset[FileFormat] = frozenset({"parquet", "arrow"})  # others are text
 INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%.f%:z"
 
 WriteFrame: TypeAlias = Callable[[pl.DataFrame], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportForm:
+    """Form of an export.
+
+    Attributes:
+        columns: Columns.
+        file_format: Format of the file.
+        list_separator: Text between the values of a list in CSV.
+    """
+
+    columns: tuple[ExportedColumn, ...]
+    file_format: FileFormat
+    list_separator: str
 
 
 def find_format(path: Path) -> FileFormat:
@@ -64,10 +84,19 @@ def write_frames(
         TableError: A value of a list has the separator.
         OutputError: *path* exists or cannot be written.
     """
+    return write_export(path, lambda file: stream_frames(file, file_format, empty, frames, list_separator), replace)
+
+
+def write_export(path: Path, write: Callable[[BinaryIO], None], replace: bool) -> int:
+    """Let *write* write the file *path*, which appears when it is complete. Return its size.
+
+    Raises:
+        OutputError: *path* exists or cannot be written.
+    """
     atomic = atomic_replaced_file if replace else atomic_new_file
     with atomic(path) as draft:
         with draft.open("wb") as file:
-            stream_frames(file, file_format, empty, frames, list_separator)
+            write(file)
         return draft.stat().st_size
 
 
@@ -92,18 +121,71 @@ def stream_frames(
             write(frame)
 
 
+def write_part(path: Path, file_format: FileFormat, frames: Iterable[pl.DataFrame], list_separator: str) -> None:
+    """Write *frames* to the new file *path*, as `stream_parts` joins it with others. Only the owner may read it.
+
+    Raises:
+        TableError: A value of a list has the separator.
+    """
+    with create_file(path) as file:
+        if file_format not in TABLE_FORMATS:
+            for frame in frames:
+                _write_text(frame, file, file_format, list_separator)
+            return
+        tables = (frame.to_arrow() for frame in frames)
+        first = next(tables, None)
+        if first is not None:
+            with arrow_file.open_ipc_writer(file, first) as writer:
+                for table in (first, *tables):
+                    writer.write_table(table)
+
+
+def stream_parts(
+    file: BinaryIO, file_format: FileFormat, empty: pl.DataFrame, parts: Iterable[Path], max_rows: int
+) -> None:
+    """Write *parts* to an open file; it has the bytes that `stream_frames` writes for the frames of all of them.
+
+    Args:
+        file: File.
+        file_format: Its format.
+        empty: Frame of the same columns without a row.
+        parts: Files of `write_part`.
+        max_rows: Rows of all frames of a part but its last one.
+    """
+    if file_format not in TABLE_FORMATS:
+        stream_frames(file, file_format, empty, (), "")
+        for part in parts:
+            with part.open("rb") as opened:
+                shutil.copyfileobj(opened, file)
+        return
+    with _open_table_writer(file_format, file, empty) as writer:
+        for part in parts:
+            for table in arrow_file.iter_tables(part, max_rows):
+                writer.write_table(table)
+
+
 def _open_writer(
     file_format: FileFormat, file: BinaryIO, empty: pl.DataFrame, list_separator: str
 ) -> AbstractContextManager[WriteFrame]:
-    match file_format:
-        case "parquet":
-            return _write_tables(arrow_file.open_parquet_writer(file, empty.to_arrow()))
-        case "arrow":
-            return _write_tables(arrow_file.open_ipc_writer(file, empty.to_arrow()))
-        case "csv":
-            return nullcontext(_CsvWriter(file, list_separator))
-        case "ndjson":
-            return nullcontext(lambda frame: format_instants(frame).write_ndjson(file))
+    if file_format in TABLE_FORMATS:
+        return _write_tables(_open_table_writer(file_format, file, empty))
+    if file_format == "csv":
+        return nullcontext(_CsvWriter(file, list_separator))
+    return nullcontext(lambda frame: _write_text(frame, file, file_format, list_separator))
+
+
+def _open_table_writer(file_format: FileFormat, file: BinaryIO, empty: pl.DataFrame) -> arrow_file.TableWriter:
+    if file_format == "parquet":
+        return arrow_file.open_parquet_writer(file, empty.to_arrow())
+    return arrow_file.open_ipc_writer(file, empty.to_arrow())
+
+
+def _write_text(frame: pl.DataFrame, file: BinaryIO, file_format: FileFormat, list_separator: str) -> None:
+    """Write the rows of a frame as CSV or NDJSON, without a header."""
+    if file_format == "csv":
+        format_for_csv(frame, list_separator).write_csv(file, include_header=False)
+    else:
+        format_instants(frame).write_ndjson(file)
 
 
 @contextmanager

@@ -235,6 +235,24 @@ def open_ipc_writer(file: BinaryIO, empty: Any) -> TableWriter:
     return writer
 
 
+def iter_tables(path: Path, max_rows: int) -> Iterator[Any]:
+    """Yield the batches of an Arrow IPC file as tables of *max_rows* rows; an empty file has none.
+
+    The caller has written tables of so many rows, and a last one of fewer, each in one batch or in several.
+    """
+    if not path.stat().st_size:
+        return
+    with pa.memory_map(str(path)) as source:
+        reader, batches = pa.ipc.open_file(source), []
+        for number in range(reader.num_record_batches):
+            batches.append(reader.get_batch(number))
+            if sum(len(batch) for batch in batches) >= max_rows:
+                yield pa.Table.from_batches(batches)
+                batches = []
+        if batches:
+            yield pa.Table.from_batches(batches)
+
+
 def map_file(file: Path) -> memoryview:
     """Map *file* into memory. The bytes stay readable after the file is closed or deleted.
 

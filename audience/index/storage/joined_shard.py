@@ -11,7 +11,7 @@ parts are joined, and the deleted rows are removed.
 #   bitmap of a value   as it is      | shifted| shifted
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -349,3 +349,14 @@ def find_ranks(values: Collection[str], strings: StringSequence, role: Role, kno
         key = ordered.value_type.parse(value)
         equal = range(ordered.rank_below(key), ordered.rank_through(key))
         known[value] = next((rank for rank in equal if strings[rank] == value), None)
+
+
+def rows_by_shard(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> dict[str, BitMap]:
+    """Return the rows of each shard of a snapshot, by its name, for those of some of the `evaluated_shards`."""
+    by_name: dict[str, BitMap] = {}
+    for shard, bitmap in zip(evaluated, rows, strict=True):
+        if isinstance(shard, JoinedShard):
+            by_name |= zip((part.name for part in shard.parts), shard.split_rows(bitmap), strict=True)
+        else:
+            by_name[shard.name] = bitmap
+    return by_name

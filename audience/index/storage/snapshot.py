@@ -19,7 +19,7 @@ from audience.index.storage.event_context import EventContext
 from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.events.waiting_file import map_waiting_events
 from audience.index.storage.id_lists import map_id_list
-from audience.index.storage.joined_shard import JoinedShard, group_parts
+from audience.index.storage.joined_shard import JoinedShard, group_parts, rows_by_shard
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, damaged_error, open_storage
@@ -88,12 +88,7 @@ class Snapshot:
         """Return the rows of each of `evaluated_shards` as rows of each of `shards`."""
         if self.evaluated_shards is self.shards:
             return list(rows)
-        by_name: dict[str, BitMap] = {}
-        for shard, bitmap in zip(self.evaluated_shards, rows, strict=True):
-            if isinstance(shard, JoinedShard):
-                by_name |= zip((part.name for part in shard.parts), shard.split_rows(bitmap), strict=True)
-            else:
-                by_name[shard.name] = bitmap
+        by_name = rows_by_shard(self.evaluated_shards, rows)
         return [by_name[shard.name] for shard in self.shards]
 
     def _open_shard(self, files: ShardFiles, deleted: BitMap | None, reusable: Shard | None) -> Shard:

@@ -49,6 +49,11 @@ class GroupCounts:
     base: Counts
     shared: Counts
 
+    @property
+    def parts(self) -> tuple[Counts, Counts, Counts]:
+        """Return the numbers of each group."""
+        return self.members, self.base, self.shared
+
     def select(self, positions: NDArray[np.int64] | NDArray[np.bool_]) -> "GroupCounts":
         """Return the counts of some of the values."""
         return GroupCounts(self.members[positions], self.base[positions], self.shared[positions])

@@ -12,7 +12,6 @@ from audience.index.storage.bitmaps import BitMap, LazyUnion, bitmap_to_rows, ro
 from audience.index.storage.croaring import choose_operations
 from audience.index.storage.events.event_log import UNION_NBYTES, EventLog
 from audience.index.storage.shard import Shard
-from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Did, EventFilter, Expr
 from audience.language.windows import Comparison
 
@@ -41,6 +40,22 @@ class EventDays:
 
 
 @dataclass(frozen=True, slots=True)
+class DayCounts:
+    """Days with an event, in rising order, and the devices of each group on each of them."""
+
+    days: tuple[int, ...]
+    counts: GroupCounts
+
+
+@dataclass(frozen=True, slots=True)
+class EventUnions:
+    """Devices of each group with an event on any day, and on one of the earlier days, each an array of one number."""
+
+    known: GroupCounts
+    earlier: GroupCounts
+
+
+@dataclass(frozen=True, slots=True)
 class NumberGroups:
     """Numbers of the devices of some groups, in the form in which they are counted."""
 
@@ -50,11 +65,11 @@ class NumberGroups:
     shared: BitMap
 
     @classmethod
-    def of(cls, groups: Groups, snapshot: Snapshot) -> "NumberGroups":
-        """Return the numbers of the devices of *groups*."""
-        live = [shard.live_rows for shard in snapshot.shards]
+    def of(cls, groups: Groups, shards: Sequence[Shard]) -> "NumberGroups":
+        """Return the numbers of the devices of *groups*, which are rows of *shards*."""
+        live = [shard.live_rows for shard in shards]
         rows_of_groups = (groups.members, live if groups.base is None else groups.base, groups.shared)
-        return cls(groups, *(find_numbers(rows, snapshot.shards) for rows in rows_of_groups))
+        return cls(groups, *(find_numbers(rows, shards) for rows in rows_of_groups))
 
     def count(self, days: Sequence[BitMap]) -> GroupCounts:
         """Return how many devices of each group are in each of *days*."""
@@ -79,24 +94,46 @@ def _number_rows(rows: BitMap, shard: Shard) -> BitMap:
     return rows.shift(first) if first else rows
 
 
-def count_event_days(event: str, numbers: NumberGroups, log: EventLog) -> EventDays:
-    """Return the devices of each group on the last days on which any of them has an event."""
+def count_by_day(event: str, numbers: NumberGroups, log: EventLog) -> DayCounts:
+    """Return the devices of each group on each day on which any device has an event."""
     by_day = _load_days(event, log)
-    counts = numbers.count([*by_day.values()])
-    is_met = (counts.members + counts.base > 0).tolist()
-    met_days = [day for day, is_one in zip(by_day, is_met, strict=True) if is_one]
-    last = max(met_days, default=0)
-    first = min((day for day in met_days if day > last - MAX_EVENT_DAYS), default=last + 1)
-    earlier = [day for day in met_days if day < first]
-    days = range(first, last + 1)
-    return EventDays(
-        days,
-        numbers.count([by_day.get(day, BitMap()) for day in days]),
-        numbers.count([_unite([*by_day.values()])]),
-        len(met_days),
-        len(earlier),
-        numbers.count([_unite([by_day[day] for day in earlier])]),
-    )
+    return DayCounts(tuple(by_day), numbers.count([*by_day.values()]))
+
+
+def count_unions(event: str, earlier: Sequence[int], numbers: NumberGroups, log: EventLog) -> EventUnions:
+    """Return the devices of each group with an event on any day, and on one of the *earlier* days."""
+    by_day = _load_days(event, log)
+    unions = [_unite([*by_day.values()]), _unite([by_day[day] for day in earlier])]
+    return EventUnions(*(numbers.count([union]) for union in unions))
+
+
+def list_met_days(counted: DayCounts) -> list[int]:
+    """Return the days on which any device of the groups has an event."""
+    is_met = (counted.counts.members + counted.counts.base > 0).tolist()
+    return [day for day, is_one in zip(counted.days, is_met, strict=True) if is_one]
+
+
+def list_earlier_days(counted: DayCounts) -> list[int]:
+    """Return the days on which any device of the groups has an event that are too early to be listed."""
+    met_days = list_met_days(counted)
+    return [day for day in met_days if day <= met_days[-1] - MAX_EVENT_DAYS]
+
+
+def join_event_days(counted: DayCounts, unions: EventUnions) -> EventDays:
+    """Return the last days on which any device of the groups has an event, and what is known of the others."""
+    met_days, earlier = list_met_days(counted), list_earlier_days(counted)
+    days = range(met_days[len(earlier)], met_days[-1] + 1) if met_days else range(0)
+    positions = np.array([at for at, day in enumerate(counted.days) if day in days], dtype=np.int64)
+    places = np.array([counted.days[at] for at in positions], dtype=np.int64) - days.start
+    counts = GroupCounts(*(_spread_days(each[positions], places, len(days)) for each in counted.counts.parts))
+    return EventDays(days, counts, unions.known, len(met_days), len(earlier), unions.earlier)
+
+
+def _spread_days(counts: Counts, places: Counts, size: int) -> Counts:
+    """Return *counts* at their *places* among *size* days, of which the others have none."""
+    spread = np.zeros(size, dtype=np.int64)
+    spread[places] = counts
+    return spread
 
 
 def _load_days(event: str, log: EventLog) -> dict[int, BitMap]:

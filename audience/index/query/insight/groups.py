@@ -42,9 +42,14 @@ def resolve_groups(expr: Expr, against: Expr | None, snapshot: Snapshot, asked: 
         ExpressionError: An expression refers to something that the index does not have.
     """
     members = resolve_rows(expr, snapshot, asked)
+    base = None if against is None else resolve_rows(against, snapshot, asked)
+    return join_groups(members, base, snapshot.device_count)
+
+
+def join_groups(members: Sequence[BitMap], base: Sequence[BitMap] | None, device_count: int) -> Groups:
+    """Return the groups of these rows in some shards, which have so many live devices; no base is all of them."""
     count = sum(map(len, members))
-    if against is None:
-        return Groups(GroupSizes(count, snapshot.device_count, count), members, None, members)
-    base = resolve_rows(against, snapshot, asked)
+    if base is None:
+        return Groups(GroupSizes(count, device_count, count), members, None, members)
     shared = [rows & others for rows, others in zip(members, base, strict=True)]
     return Groups(GroupSizes(count, sum(map(len, base)), sum(map(len, shared))), members, base, shared)

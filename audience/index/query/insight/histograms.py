@@ -14,7 +14,7 @@ from audience.index.query.insight.groups import Groups
 from audience.index.query.insight.row_counts import count_in_ranges
 from audience.index.query.ranking import find_sliced_rank
 from audience.index.schema.columns import Role
-from audience.index.schema.value_types import SortKey
+from audience.index.schema.value_types import RankRange, SortKey
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
@@ -100,12 +100,27 @@ def count_bins(
     groups: Groups,
 ) -> GroupCounts:
     """Return the devices of each group in each of *bins*, in one shard."""
-    values = sorted_values(attribute, shard)
-    ranges = [each.find_ranks(values) for each in bins]
-    if by_rank is None or not attribute.is_single_valued:
-        return groups.count(shard_number, lambda rows: count_in_ranges(attribute, ranges, rows, shard))
-    sums = (np.concatenate([[0], np.cumsum(each)]) for each in (by_rank.members, by_rank.base, by_rank.shared))
+    if by_rank is not None and not needs_rows(attribute):
+        return sum_bins(shard, attribute, by_rank, bins)
+    ranges = _find_ranges(attribute, bins, shard)
+    return groups.count(shard_number, lambda rows: count_in_ranges(attribute, ranges, rows, shard))
+
+
+def needs_rows(attribute: StoredAttribute) -> bool:
+    """Return whether the counts of the values of a histogram do not say how many devices are in a bin."""
+    return attribute.bit_slicing is not None or not attribute.is_single_valued
+
+
+def sum_bins(shard: Shard, attribute: StoredAttribute, by_rank: GroupCounts, bins: Sequence[Bin]) -> GroupCounts:
+    """Return the devices of each group in each of *bins*, as the counts of the values say it."""
+    ranges = _find_ranges(attribute, bins, shard)
+    sums = (np.concatenate([[0], np.cumsum(each)]) for each in by_rank.parts)
     return GroupCounts(*(_sum_ranges(totals, ranges) for totals in sums))
+
+
+def _find_ranges(attribute: StoredAttribute, bins: Sequence[Bin], shard: Shard) -> list[list[RankRange]]:
+    values = sorted_values(attribute, shard)
+    return [each.find_ranks(values) for each in bins]
 
 
 def _sum_ranges(totals: Counts, ranges: Sequence[Sequence[tuple[int, int]]]) -> Counts:

@@ -31,6 +31,7 @@ class IndexInsight:
         as_of: datetime | str | None = None,
         timezone: str | None = None,
         allow_gaps: bool = False,
+        cluster: Cluster | None = None,
     ) -> Profile:
         """Return what distinguishes the devices of *expr*: each attribute's values, compared with all devices.
 
@@ -45,6 +46,7 @@ class IndexInsight:
             as_of: Moment of the question, as for `count`.
             timezone: Time zone of the question, as for `count`.
             allow_gaps: Whether days of events may be missing, as for `count`.
+            cluster: Processes that count, as for `count`.
 
         Raises:
             ExpressionError: An expression is invalid or refers to something that the index does not have, or the index
@@ -65,7 +67,7 @@ class IndexInsight:
         snapshot = self.snapshot  # another thread may refresh the index
         asked = read_as_of(as_of, timezone, snapshot.timezone, allow_gaps)
         base = None if against is None else to_expr(against)
-        return profile_devices(to_expr(expr), base, snapshot, asked, attributes, values)
+        return profile_devices(to_expr(expr), base, snapshot, asked, attributes, values, cluster)
 
     def overlap(
         self,

@@ -3,29 +3,33 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
 from math import isfinite
-from operator import add
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from audience.cluster.cluster import Cluster
 from audience.errors import ExpressionError, Problem
 from audience.index.query.attribute_rows import sorted_values
 from audience.index.query.events.windows import to_date
-from audience.index.query.insight.bins import Spread
-from audience.index.query.insight.comparison import GroupCounts, divide_counts, estimate_lifts
-from audience.index.query.insight.event_days import NumberGroups, count_event_days, query_day
-from audience.index.query.insight.groups import Groups, resolve_groups
-from audience.index.query.insight.histograms import choose_bins, count_bins, find_spread, has_whole_numbers
+from audience.index.query.insight.bins import Bin
+from audience.index.query.insight.comparison import GroupCounts, GroupSizes, divide_counts, estimate_lifts
+from audience.index.query.insight.counting import (
+    HISTOGRAM_ROLES,
+    BinnedShard,
+    GroupCounter,
+    ProfileCounter,
+    ShardCounts,
+    sum_counts,
+)
+from audience.index.query.insight.event_days import EventDays, join_event_days, list_earlier_days, query_day
+from audience.index.query.insight.groups import resolve_groups
+from audience.index.query.insight.histograms import choose_bins, has_whole_numbers
 from audience.index.query.insight.information import measure_evidence, measure_information
 from audience.index.query.insight.profile import OtherValues, Profile, ProfiledAttribute, ProfiledValue, ProfileKind
-from audience.index.query.insight.row_counts import count_with_value, make_counter
-from audience.index.query.shard_threads import map_shards
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortKey, value_type_of
-from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.polars_bridge import read_attribute_values
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -36,24 +40,6 @@ from audience.language.suggest import did_you_mean
 
 DEFAULT_VALUES = 10
 EVIDENCE_DIGITS = 6  # after the point; values that differ in later ones only are equally surely different
-HISTOGRAM_ROLES: frozenset[Role] = frozenset({"number", "date", "time"})
-
-
-@dataclass(frozen=True, slots=True)
-class ShardCounts:
-    """Counts of an attribute in one shard.
-
-    Attributes:
-        attribute: Attribute as it is stored.
-        known: Devices of the groups that have any value, each an array of one number.
-        by_rank: Devices of the groups with each value; None of bit-sliced numbers and days.
-        spread: Values that the devices of both groups have; None if they have none, or the values are not numbers.
-    """
-
-    attribute: StoredAttribute
-    known: GroupCounts
-    by_rank: GroupCounts | None
-    spread: Spread | None
 
 
 def profile_devices(
@@ -63,6 +49,7 @@ def profile_devices(
     asked: AsOf,
     names: Iterable[str] | None = None,
     max_values: int | None = None,
+    cluster: Cluster | None = None,
 ) -> Profile:
     """Compare the devices of *expr* with those of *against*, or with everybody.
 
@@ -73,20 +60,36 @@ def profile_devices(
         asked: When and where the expressions are asked.
         names: Attributes and events; None is all.
         max_values: How many values of an attribute are listed, 10 by default.
+        cluster: Processes that count, each in some shards; None is this one.
 
     Raises:
         ExpressionError: An expression refers to something that the index does not have, or a name is unknown.
+        ClusterError: The cluster is lost, or its processes do not see the index.
     """
     attributes, events = choose_names(names, snapshot)
-    groups = resolve_groups(expr, against, snapshot, asked)
-    profiled = _profile_attributes(attributes, groups, snapshot, asked, max_values or DEFAULT_VALUES)
-    if events:
-        numbers = NumberGroups.of(groups, snapshot)
-        profiled += [_profile_event(event, numbers, snapshot, asked) for event in events]
+    counter = _open_counter(expr, against, snapshot, asked, attributes, events, cluster)
+    profiled = _profile_attributes(attributes, counter, snapshot, asked, max_values or DEFAULT_VALUES)
+    profiled += _profile_events(events, counter, snapshot, asked)
     profiled.sort(key=lambda each: -each.information)
     texts = (render(expr), None if against is None else render(against))
-    sizes, number = groups.sizes, snapshot.manifest.number
+    sizes, number = counter.sizes, snapshot.manifest.number
     return Profile(*texts, sizes.members, sizes.base, number, asked.local_time.replace(microsecond=0), tuple(profiled))
+
+
+def _open_counter(
+    expr: Expr,
+    against: Expr | None,
+    snapshot: Snapshot,
+    asked: AsOf,
+    attributes: Sequence[str],
+    events: Sequence[str],
+    cluster: Cluster | None,
+) -> ProfileCounter:
+    if cluster is None:
+        return GroupCounter(resolve_groups(expr, against, snapshot, asked), snapshot.shards, snapshot.events)
+    from audience.index.query.insight.shared_counting import count_on_cluster  # few profiles need it
+
+    return count_on_cluster(expr, against, snapshot, asked, attributes, events, cluster)
 
 
 def choose_names(names: Iterable[str] | None, snapshot: Snapshot) -> tuple[list[str], list[str]]:
@@ -109,63 +112,40 @@ def choose_names(names: Iterable[str] | None, snapshot: Snapshot) -> tuple[list[
 
 
 def _profile_attributes(
-    names: Sequence[str], groups: Groups, snapshot: Snapshot, asked: AsOf, max_values: int
+    names: Sequence[str], counter: ProfileCounter, snapshot: Snapshot, asked: AsOf, max_values: int
 ) -> list[ProfiledAttribute]:
-    found = _count_in_shards(names, groups, snapshot)
+    found, sizes = counter.count_attributes(names), counter.sizes
+    bins = {
+        name: _choose_bins(name, found[name], snapshot, asked)
+        for name in names
+        if snapshot.roles[name] in HISTOGRAM_ROLES
+    }
+    binned = _count_in_bins(bins, found, counter)
     profiled = []
     for name in names:
         role, counted = snapshot.roles[name], found[name]
-        known = _sum_counts([each.known for each in counted.values()], 1)
-        if role in HISTOGRAM_ROLES:
-            profiled.append(_profile_histogram(name, role, known, counted, groups, snapshot, asked))
+        known = sum_counts([each.known for each in counted.values()], 1)
+        if name in bins:
+            histogram = _Histogram(bins[name], binned[name])
+            profiled.append(_profile_histogram(name, role, known, counted, histogram, sizes, snapshot, asked))
         else:
-            profiled.append(_profile_values(name, role, known, counted, groups, snapshot, max_values))
+            profiled.append(_profile_values(name, role, known, counted, sizes, snapshot, max_values))
     return profiled
 
 
-def _count_in_shards(names: Sequence[str], groups: Groups, snapshot: Snapshot) -> dict[str, dict[int, ShardCounts]]:
-    """Return what is counted of each attribute in each shard that has it, by number of the shard."""
-    stored = [
-        (number, shard, shard.attributes[name])
-        for number, shard in enumerate(snapshot.shards)
-        for name in names
-        if name in shard.attributes
+def _count_in_bins(
+    bins: Mapping[str, Sequence[Bin]], found: Mapping[str, Mapping[int, ShardCounts]], counter: ProfileCounter
+) -> dict[str, GroupCounts]:
+    """Return the devices in the bins of each attribute, in all shards together."""
+    parts = [
+        BinnedShard(number, counted, bins_of_name)
+        for name, bins_of_name in bins.items()
+        for number, counted in found[name].items()
     ]
-    stored.sort(key=lambda each: -each[1].row_count * each[2].value_count)  # so that threads end at the same time
-    results = map_shards(
-        _count_attribute,
-        [shard for _, shard, _ in stored],
-        [number for number, _, _ in stored],
-        [attribute for _, _, attribute in stored],
-        [groups] * len(stored),
-    )
-    found: dict[str, dict[int, ShardCounts]] = {name: {} for name in names}
-    for (number, _, attribute), counts in zip(stored, results, strict=True):
-        found[attribute.name][number] = counts
-    return {name: dict(sorted(by_shard.items())) for name, by_shard in found.items()}
-
-
-def _count_attribute(shard: Shard, number: int, attribute: StoredAttribute, groups: Groups) -> ShardCounts:
-    is_histogram, is_sliced = attribute.role in HISTOGRAM_ROLES, attribute.bit_slicing is not None
-    by_rank = None
-    if not (is_histogram and is_sliced):
-        by_rank = groups.count(number, make_counter(attribute, shard))
-    if by_rank is not None and attribute.is_single_valued:
-        known = GroupCounts(*(each.sum(keepdims=True) for each in (by_rank.members, by_rank.base, by_rank.shared)))
-    else:
-        known = groups.count(number, lambda rows: np.array([count_with_value(attribute, rows, shard)]))
-    spread = find_spread(attribute, groups, number, by_rank, shard) if is_histogram else None
-    return ShardCounts(attribute, known, by_rank, spread)
-
-
-def _sum_counts(counts: Sequence[GroupCounts], size: int) -> GroupCounts:
-    """Return the sums of counts of the same values in several shards."""
-    none = np.zeros(size, dtype=np.int64)
-    return GroupCounts(
-        reduce(add, (each.members for each in counts), none),
-        reduce(add, (each.base for each in counts), none),
-        reduce(add, (each.shared for each in counts), none),
-    )
+    counts: dict[str, list[GroupCounts]] = {name: [] for name in bins}
+    for part, each in zip(parts, counter.count_bins(parts), strict=True):
+        counts[part.counted.attribute.name].append(each)
+    return {name: sum_counts(counts[name], len(bins[name])) for name in bins}
 
 
 def _profile_values(
@@ -173,14 +153,14 @@ def _profile_values(
     role: Role,
     known: GroupCounts,
     counted: Mapping[int, ShardCounts],
-    groups: Groups,
+    sizes: GroupSizes,
     snapshot: Snapshot,
     max_values: int,
 ) -> ProfiledAttribute:
     """Return the values that say most about the audience; versions in the order of versions."""
     texts, counts = _merge_values(role, counted, snapshot)
     is_single = all(each.attribute.is_single_valued for each in counted.values())
-    evidence = np.round(measure_evidence(counts, groups.sizes), EVIDENCE_DIGITS)
+    evidence = np.round(measure_evidence(counts, sizes), EVIDENCE_DIGITS)
     by_evidence = np.lexsort((np.arange(len(texts)), -counts.members, -evidence, -np.abs(evidence)))
     listed, others = by_evidence[:max_values], by_evidence[max_values:]
     chosen = texts.gather(listed).to_list()
@@ -196,12 +176,12 @@ def _profile_values(
         int(known.members[0]),
         int(known.base[0]),
         len(texts),
-        measure_information(counts, groups.sizes, is_single_valued=is_single),
+        measure_information(counts, sizes, is_single_valued=is_single),
         None,
         _compare_values(
             [(text, None, None, query) for text, query in zip(chosen, queries, strict=True)],
             counts.select(listed),
-            groups,
+            sizes,
         ),
         _sum_others(counts, others),
     )
@@ -232,30 +212,34 @@ def _merge_values(role: Role, counted: Mapping[int, ShardCounts], snapshot: Snap
     return table["value"], GroupCounts(*(table[name].to_numpy() for name in ("members", "base", "shared")))
 
 
+@dataclass(frozen=True, slots=True)
+class _Histogram:
+    """Ranges of values in their order, and the devices in each of them."""
+
+    bins: Sequence[Bin]
+    counts: GroupCounts
+
+
+def _choose_bins(name: str, counted: Mapping[int, ShardCounts], snapshot: Snapshot, asked: AsOf) -> list[Bin]:
+    role = snapshot.roles[name]
+    stored = [(snapshot.shards[number], each) for number, each in counted.items()]
+    is_whole = role == "number" and all(has_whole_numbers(each.attribute, shard) for shard, each in stored)
+    spreads = [each.spread for _, each in sorted(stored, key=_count_devices) if each.spread is not None]
+    return choose_bins(name, role, spreads, asked.zone, is_whole=is_whole)
+
+
 def _profile_histogram(
     name: str,
     role: Role,
     known: GroupCounts,
     counted: Mapping[int, ShardCounts],
-    groups: Groups,
+    histogram: _Histogram,
+    sizes: GroupSizes,
     snapshot: Snapshot,
     asked: AsOf,
 ) -> ProfiledAttribute:
     """Return ranges of numbers, days or moments in their order, all values among them."""
-    stored = [(snapshot.shards[number], number, each) for number, each in counted.items()]
-    is_whole = role == "number" and all(has_whole_numbers(each.attribute, shard) for shard, _, each in stored)
-    spreads = [each.spread for _, _, each in sorted(stored, key=_count_devices) if each.spread is not None]
-    bins = choose_bins(name, role, spreads, asked.zone, is_whole=is_whole)
-    parts = map_shards(
-        count_bins,
-        [shard for shard, _, _ in stored],
-        [number for _, number, _ in stored],
-        [each.attribute for _, _, each in stored],
-        [each.by_rank for _, _, each in stored],
-        [bins] * len(stored),
-        [groups] * len(stored),
-    )
-    counts = _sum_counts(parts, len(bins))
+    bins, counts = histogram.bins, histogram.counts
     is_single = all(each.attribute.is_single_valued for each in counted.values())
     zone = {"date": snapshot.timezone if name in snapshot.cut_attributes else None, "time": asked.timezone}
     return ProfiledAttribute(
@@ -266,16 +250,16 @@ def _profile_histogram(
         int(known.members[0]),
         int(known.base[0]),
         _count_distinct(counted, snapshot),
-        measure_information(counts, groups.sizes, is_single_valued=is_single),
+        measure_information(counts, sizes, is_single_valued=is_single),
         zone.get(role),
-        _compare_values([(each.label, each.start, each.stop, each.query) for each in bins], counts, groups),
+        _compare_values([(each.label, each.start, each.stop, each.query) for each in bins], counts, sizes),
         None,
     )
 
 
-def _count_devices(stored: tuple[Shard, int, ShardCounts]) -> int:
+def _count_devices(stored: tuple[Shard, ShardCounts]) -> int:
     """Return the order of a shard, that with most devices first."""
-    return -int(stored[2].known.base[0])
+    return -int(stored[1].known.base[0])
 
 
 def _count_distinct(counted: Mapping[int, ShardCounts], snapshot: Snapshot) -> int | None:
@@ -290,9 +274,23 @@ def _count_distinct(counted: Mapping[int, ShardCounts], snapshot: Snapshot) -> i
     return len(keys)
 
 
-def _profile_event(event: str, numbers: NumberGroups, snapshot: Snapshot, asked: AsOf) -> ProfiledAttribute:
+def _profile_events(
+    events: Sequence[str], counter: ProfileCounter, snapshot: Snapshot, asked: AsOf
+) -> list[ProfiledAttribute]:
+    if not events:
+        return []
+    by_day = counter.count_days(events)
+    unions = counter.count_unions({event: list_earlier_days(by_day[event]) for event in events})
+    return [
+        _profile_event(event, join_event_days(by_day[event], unions[event]), counter.sizes, snapshot, asked)
+        for event in events
+    ]
+
+
+def _profile_event(
+    event: str, found: EventDays, sizes: GroupSizes, snapshot: Snapshot, asked: AsOf
+) -> ProfiledAttribute:
     """Return the devices on each of the last days of an event; the days are those of the index's zone."""
-    found = count_event_days(event, numbers, snapshot.events)
     is_own_zone = asked.timezone == snapshot.timezone
     texts = [to_date(day).isoformat() for day in found.days]
     rows = [
@@ -308,18 +306,18 @@ def _profile_event(event: str, numbers: NumberGroups, snapshot: Snapshot, asked:
         int(found.known.members[0]),
         int(found.known.base[0]),
         found.event_days,
-        measure_information(found.counts, numbers.groups.sizes, is_single_valued=False),
+        measure_information(found.counts, sizes, is_single_valued=False),
         snapshot.timezone,
-        _compare_values(rows, found.counts, numbers.groups),
+        _compare_values(rows, found.counts, sizes),
         earlier if found.earlier_days else None,
     )
 
 
 def _compare_values(
-    rows: Sequence[tuple[str, str | None, str | None, Expr | None]], counts: GroupCounts, groups: Groups
+    rows: Sequence[tuple[str, str | None, str | None, Expr | None]], counts: GroupCounts, sizes: GroupSizes
 ) -> tuple[ProfiledValue, ...]:
     """Return values with their text, start, stop and expression, and how the groups compare in them."""
-    sizes, lifts = groups.sizes, estimate_lifts(counts, groups.sizes)
+    lifts = estimate_lifts(counts, sizes)
     shares, base_shares = divide_counts(counts.members, sizes.members), divide_counts(counts.base, sizes.base)
     ratios = [[value if isfinite(value) else None for value in each.tolist()] for each in lifts]
     columns = (counts.members.tolist(), shares.tolist(), counts.base.tolist(), base_shares.tolist(), *ratios)
