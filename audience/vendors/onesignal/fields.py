@@ -55,9 +55,8 @@ FIELDS = {
     "app_version": FilterField(VERSION_TYPE, (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
     "session_count": FilterField("session_count", (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
     "session_time": FilterField("session_time", (*EQUALITY, *ORDER), tuple(ORDER)),
-    "last_session": FilterField(
-        "last_session", tuple(ORDER), tuple(ORDER)
-    ),  # these count hours from the moment of sending
+    # Both count hours from the moment of sending.
+    "last_session": FilterField("last_session", tuple(ORDER), tuple(ORDER)),
     "first_session": FilterField("first_session", tuple(ORDER), tuple(ORDER)),
 }
 SESSION_TYPES = ("last_session", "first_session")
