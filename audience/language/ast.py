@@ -19,6 +19,7 @@ from audience.language.atoms import (
     Between,
     Compare,
     CompareOp,
+    Condition,
     Has,
     IdFile,
     IdKind,
@@ -148,28 +149,10 @@ __all__ = [
 EventAtom: TypeAlias = Did | Aggregate | EventMoment  # of the events of devices
 
 Atom: TypeAlias = (
-    Tag
-    | Ids
-    | Compare
-    | Within
-    | Between
-    | Matches
-    | Relative
-    | Anniversary
-    | Has
-    | Reference
-    | Segment
-    | Sample
-    | Split
-    | Limit
-    | Top
-    | EventAtom
+    Tag | Ids | Condition | Relative | Has | Reference | Segment | Sample | Split | Limit | Top | EventAtom
 )
 
-
-Condition: TypeAlias = Compare | Within | Between | Matches | Anniversary  # of the values of one attribute
 AttributeAtom: TypeAlias = Tag | Condition | Relative | Has
-
 
 Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or | Except | Threshold
 

@@ -291,6 +291,9 @@ class Anniversary(AtomNode):
         )
 
 
+Condition: TypeAlias = Compare | Within | Between | Matches | Anniversary  # of the values of one attribute
+
+
 @dataclass(frozen=True, slots=True)
 class Has(AtomNode):
     """Devices with any value of the attribute *type*.

@@ -1,14 +1,13 @@
 """Describe an expression: as an indented tree for people, as JSON for programs."""
 
+from dataclasses import fields
 from typing import Any
 
 from audience.language.ast import (
     ID_KINDS,
     Aggregate,
     And,
-    Anniversary,
-    Between,
-    Compare,
+    Condition,
     Did,
     EventFilter,
     EventMoment,
@@ -18,7 +17,6 @@ from audience.language.ast import (
     Has,
     Ids,
     Limit,
-    Matches,
     Nobody,
     Not,
     Or,
@@ -30,7 +28,6 @@ from audience.language.ast import (
     Tag,
     Threshold,
     Top,
-    Within,
     operands,
 )
 from audience.language.id_files import describe_id_file, id_files_json
@@ -97,19 +94,10 @@ def expr_json(expr: Expr) -> Any:
             return {kind: list(values)}
         case Ids():
             return {"ids": _ids_json(expr)}
-        case Compare(type=type_, operator=operator, value=value):
-            return {"compare": {"type": type_, "operator": operator, "value": value}}
-        case Within(type=type_, days=days, day=day):
-            return {"within": {"type": type_, "days": days, "day": day}}
-        case Between(type=type_, low=low, high=high, low_operator=low_op, high_operator=high_op):
-            between = {"type": type_, "low": low, "high": high, "low_operator": low_op, "high_operator": high_op}
-            return {"between": between}
-        case Matches(type=type_, pattern=pattern, ignores_case=ignores_case):
-            return {"matches": {"type": type_, "pattern": pattern, "ignores_case": ignores_case}}
+        case _ if isinstance(expr, Condition):
+            return {type(expr).__name__.lower(): _condition_json(expr)}
         case Relative(type=type_, window=window):
             return {"relative": {"type": type_, **_window_json(window)}}
-        case Anniversary(type=type_, window=window):
-            return {"anniversary": {"type": type_, **_window_json(window)}}
         case Has(type=type_):
             return {"has": type_}
         case Reference(vendor=vendor, kind=kind, value=value):
@@ -143,6 +131,13 @@ def expr_json(expr: Expr) -> Any:
         case Top(term=term, count=count, by=by, order=order):
             return {order: {"of": expr_json(term), "count": count, "by": by}}
     raise unknown_node_error(expr)
+
+
+def _condition_json(condition: Condition) -> dict[str, Any]:
+    """Return the fields of a condition that are compared, which leaves out its place in the text."""
+    values = {each.name: getattr(condition, each.name) for each in fields(condition) if each.compare}
+    window = values.pop("window", None)
+    return values if window is None else {**values, **_window_json(window)}
 
 
 def _ids_json(ids: Ids) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
             return bitmaps.intersect(_evaluate_difference(expr, shard))
         case Threshold():
             return combine_threshold(expr, [evaluate_in_shard(term, shard) for term in expr.terms], shard)
-        case Compare() | Within() | Between() | Matches() | Anniversary():
+        case _ if isinstance(expr, Condition):
             return _evaluate_values(expr, shard)
         case Has():
             return _evaluate_existence(expr, shard)
@@ -298,7 +298,7 @@ def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
     match expr:
         case Or(terms=terms):
             return _union_tags(expr, terms, shard)
-        case Compare() | Within() | Between() | Matches() | Anniversary():
+        case _ if isinstance(expr, Condition):
             if expr in (cache := shard.compare_cache):
                 return cache[expr]
             if len(cache) >= MAX_CACHED_COMPARISONS:

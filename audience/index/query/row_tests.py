@@ -24,9 +24,6 @@ from audience.index.storage.single_ids import columns_of_kind
 from audience.language.ast import (
     Aggregate,
     And,
-    Anniversary,
-    Between,
-    Compare,
     Condition,
     Did,
     EventMoment,
@@ -36,7 +33,6 @@ from audience.language.ast import (
     Has,
     Ids,
     Limit,
-    Matches,
     Nobody,
     Not,
     Or,
@@ -45,7 +41,6 @@ from audience.language.ast import (
     Tag,
     Threshold,
     Top,
-    Within,
 )
 from audience.language.bucketing import bucket_range
 
@@ -74,7 +69,7 @@ def make_row_test(expr: Expr, shard: Shard) -> RowTest:
             return _count_terms(expr, [make_row_test(term, shard) for term in expr.terms])
         case Tag():
             return _test_tag(expr, shard)
-        case Compare() | Within() | Between() | Matches() | Anniversary():
+        case _ if isinstance(expr, Condition):
             return _test_values(expr, shard)
         case Has():
             return _test_existence(expr, shard)
