@@ -15,7 +15,7 @@ from audience.planning.catalog.check import load_catalog
 from audience.vendors import get_vendor
 from audience.vendors.delivery_spec import Credentials
 
-RETRY = RetryPolicy(max_attempts=30, initial_delay=0.01, max_delay=0.05, timeout=2, max_lost=1_000)
+RETRY = RetryPolicy(max_attempts=30, initial_delay=0.01, max_delay=0.05, timeout=1, max_lost=1_000)
 
 
 def sync(index: Path, catalog: Path, vendor: str, url: str, **choices):

@@ -16,12 +16,14 @@ from callers import ID_FORMATS
 from sizes import scale
 
 from audience import DeviceIndex, get_vendor
+from audience.delivery.syncing import late_calls
 from audience.errors import DeliveryError
 from audience.sandbox import Population, Sandbox
 
 VENDORS = [name for name in ID_FORMATS if get_vendor(name).tags is not None]
 READ_VENDORS = [name for name in VENDORS if get_vendor(name).tags.reading is not None]
 DEVICES, KILLS = scale(60, 2_000), scale(2, 20)
+LATE_SECONDS = scale(0.5, 15.0)  # a sandbox on this machine gets no call later
 FAULTS = ["drop:0.05", "error:0.05", "close:0.05"]
 FORK_CONTEXT = get_context("forkserver")
 FORK_CONTEXT.set_forkserver_preload(["sync_worker"])
@@ -33,6 +35,7 @@ def state_of_its_own(tmp_path, monkeypatch):
     """Let processes find the modules of the tests, and share no rate limit with other tests."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(late_calls, "LATE_MARGIN_SECONDS", LATE_SECONDS)
 
 
 def make_table(chance: random.Random) -> pl.DataFrame:
