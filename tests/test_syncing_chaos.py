@@ -17,6 +17,7 @@ from sizes import scale
 
 from audience import DeviceIndex, get_vendor
 from audience.delivery.syncing import late_calls
+from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError
 from audience.sandbox import Population, Sandbox
 
@@ -36,6 +37,17 @@ def state_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(late_calls, "LATE_MARGIN_SECONDS", LATE_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def no_pace(monkeypatch):
+    """Make calls as fast as they come, except in a long run: the sandbox has no rate limits here."""
+
+    async def go(limiter, rate_limits):
+        return None
+
+    for name in ("wait", "wait_to_leave") if not scale(0, 1) else ():
+        monkeypatch.setattr(RateLimiter, name, go)
 
 
 def make_table(chance: random.Random) -> pl.DataFrame:
