@@ -182,6 +182,8 @@ def test_each_text_is_at_its_places_alone_or_reported(name, message):
 @pytest.mark.parametrize(("own", "other"), [("ios", "android"), ("android", "ios")])
 def test_no_word_of_a_vendor_moves_a_message_to_another_platform(name, own, other):
     """Each part of another platform's body, and the whole of it, is refused or changes no target."""
+    if (other, "title") not in PLACES[name]:
+        pytest.skip("the vendor has no such body")
     words = vendor_words(name, other, other).get("vendor", {}).get(name, {})
     delivery = get_vendor(name).delivery
     elsewhere = delivery.build_body(
@@ -194,10 +196,11 @@ def test_no_word_of_a_vendor_moves_a_message_to_another_platform(name, own, othe
 @pytest.mark.parametrize("name", SENDABLE_VENDORS)
 def test_no_word_of_a_vendor_changes_the_environment(name):
     delivery = get_vendor(name).delivery
+    platform = next(place for place in ("ios", "android") if (place, "title") in PLACES[name])
     try:
-        tested = delivery.build_body(Message(title="t", body="b", platforms=("ios",), test=True))
+        tested = delivery.build_body(Message(title="t", body="b", platforms=(platform,), test=True))
     except MessageError as refusal:  # a request of this vendor has no environment
         assert [problem.path for problem in refusal.problems] == ["$.test"]
         return
     with pytest.raises(MessageError, match="changed-audience"):
-        delivery.build_body(Message(title="t", body="b", platforms=("ios",), vendor={name: tested}))
+        delivery.build_body(Message(title="t", body="b", platforms=(platform,), vendor={name: tested}))
