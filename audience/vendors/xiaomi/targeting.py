@@ -1,7 +1,8 @@
-"""Xiaomi Push: at most five topics and one operator, or ids. Topics serve as tags.
+"""Targeting of Xiaomi Push: at most five topics and one operator, or ids. Topics serve as tags.
 
 https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559: only the beginning of the page was readable, on
-2026-11-21, which names the paths; the rest comes from the class com.xiaomi.xmpush.server.Sender of Xiaomi's own SDK.
+2026-11-21, which names the paths; the rest comes from the class com.xiaomi.xmpush.server.Sender of Xiaomi's own SDK,
+and the largest number of ids in a call from a page of Tencent Cloud on the manufacturers' channels.
 
 A targeting object is named after the last part of the path it is posted to, /v3/message/multi_topic, and holds the
 form's fields: `{"multi_topic": {"topics": "a;$;b", "topic_op": "UNION"}}`.
@@ -35,20 +36,20 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor, load_json
 from audience.vendors.spec import (
-    COMPARISONS,
-    TAGS_AND_IDS,
     WHITESPACE,
     Payload,
     Unsupported,
-    Vendor,
     VendorLimit,
+    find_id_problem,
     require_single_list,
 )
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
-LIMITS = {"topics": VendorLimit(5, PAGE), "ids": VendorLimit(None, PAGE)}  # topics: BROADCAST_TOPIC_MAX of the SDK
-MAX_IDS = 1_000  # not documented on a readable page; the maximum that other clients send
+QPS_PAGE = "https://cloud.tencent.com/document/product/548/41407"  # which quotes Xiaomi's page pId=1656
+MAX_IDS = 1_000
+LIMITS = {"topics": VendorLimit(5, PAGE), "ids": VendorLimit(MAX_IDS, QPS_PAGE)}  # topics: BROADCAST_TOPIC_MAX
+FORBIDDEN_ID_CHARS = ","  # which separates ids
 TOPIC_SEPARATOR = ";$;"  # between topics; not allowed in a name
 FORBIDDEN_CHARS = ";$,"  # in a name; the legal characters are not documented
 SHAPE = SingleOperator(max_tags=5)
@@ -192,7 +193,7 @@ def _emit_topics(form: Expr) -> Payload:
 
 
 def _emit_ids(expr: Ids) -> Payload:
-    problems = [problem for value in expr.values if (problem := VENDOR.id_problem(value))]
+    problems = [problem for value in expr.values if (problem := find_id_problem(value, None, FORBIDDEN_ID_CHARS))]
     field = next(field for field, kind in ID_KINDS_BY_FIELD.items() if kind == expr.kind)
     return {PATHS_BY_FIELD[field]: {field: ",".join(require_single_list(expr, MAX_IDS, problems))}}
 
@@ -233,24 +234,3 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
 def target_ids(ids: Sequence[str]) -> Payload:
     """Return the targeting object of at most 1,000 registration ids."""
     return {"regid": {"registration_id": ",".join(ids)}}
-
-
-VENDOR = Vendor(
-    name="xiaomi",
-    title="Xiaomi Push (Mi Push, v3)",
-    docs_url=PAGE,
-    docs_read_on="2026-11-21",
-    fragment="any of ≤ 5 topics, or all of them, or one without the others; or ids, alone",
-    limits=LIMITS,
-    id_columns=("xiaomi", "regid"),
-    shape=SHAPE,
-    supported=TAGS_AND_IDS,
-    explained=COMPARISONS,
-    tag_problems=tag_problems,
-    assumptions=assumptions,
-    parse=parse,
-    emit=emit,
-    target_ids=target_ids,
-    max_ids=MAX_IDS,
-    forbidden_id_chars=",",
-)

@@ -1,0 +1,60 @@
+"""How tests call Xiaomi's sandbox: by forms, here as objects whose `extra` is one, too."""
+
+import json
+from urllib.parse import parse_qsl, urlencode
+
+from audience.sandbox.http_types import HttpCall
+from callers import Caller
+
+PACKAGE = "com.example.app"
+HEADERS = {"authorization": "key=sandbox-secret"}
+MESSAGE = {"restricted_package_name": PACKAGE, "title": "t", "description": "d"}
+
+
+def xiaomi_call(kind, form, version=3):
+    """Return a message to one kind of target; *form* has the fields, or the objects that a test puts in their place."""
+    fields = flatten(form) if isinstance(form, dict) else {}
+    return post_form(f"/v{version}/message/{kind}", fields)
+
+
+def post_form(path, fields):
+    headers = {**HEADERS, "content-type": "application/x-www-form-urlencoded"}
+    return HttpCall("POST", path, headers=headers, body=urlencode(fields).encode(), form=fields)
+
+
+def flatten(form):
+    own = {key: write_text(value) for key, value in form.items() if key != "extra"}
+    extra = form.get("extra", {})
+    if not isinstance(extra, dict):
+        return {**own, "extra": write_text(extra)}
+    return own | {f"extra.{key}": write_text(value) for key, value in extra.items()}
+
+
+def write_text(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def send(payload):
+    ((kind, fields),) = payload.items()
+    return xiaomi_call(kind, {**MESSAGE, **fields}, version=2 if kind == "user_account" else 3)
+
+
+def post_path(text):
+    """Return the call of a line: a path and a form as it is posted."""
+    path, _, form = text.partition(" ")
+    return post_form(path, dict(parse_qsl(form, keep_blank_values=True)))
+
+
+CALLER = Caller(
+    send=send,
+    post=lambda body: xiaomi_call("regid", body),
+    post_text=post_path,
+    frames={
+        "to": lambda text: send(json.loads(text)),
+        "with": lambda text: xiaomi_call("all", {**MESSAGE, **json.loads(text)}),
+        "alone": lambda text: xiaomi_call("all", json.loads(text)),
+    },
+    sound_body={**MESSAGE, "registration_id": "r1", "time_to_live": 1_000, "extra": {"channel_id": "1"}},
+    id_format="{:044x}",
+    keys={"package_name": PACKAGE},
+)
