@@ -19,6 +19,7 @@ from audience.tag_sync.packing.dearest_calls import DearestCalls, PricedTags
 from audience.tag_sync.packing.rectangle_bound import bound_by_prices
 from audience.tag_sync.tags import SyncedTag, TagChanges
 from audience.vendors.delivery_spec import RateLimit
+from audience.vendors.spec import VendorLimit
 from audience.vendors.tag_spec import Grid, TagCallForm, TagSpec
 
 SOURCE = "https://example.com"
@@ -142,9 +143,10 @@ def test_tags_of_one_name_are_refused(old, new, forms):
         pack_changes(replace(changes, tags=tags), forms)
 
 
-def make_spec(forms, max_concurrent=None, **limits):
+def make_spec(forms, max_concurrent=None, calls_per_day=None, **limits):
     return TagSpec(
         family="example",
+        max_calls_per_day=VendorLimit(calls_per_day, SOURCE),
         forms=forms,
         build_request=None,
         parse_reply=None,
@@ -162,6 +164,14 @@ def test_seconds_follow_the_slowest_limit(calls, max_concurrent, seconds):
     spec = make_spec(forms, max_concurrent, tag=600, device=600)
     chosen = [forms[0]] * calls[0] + [forms[1]] * calls[1]
     assert estimate_seconds(chosen, spec, call_seconds=0.5) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("calls", "days"), [((0, 0), 0), ((10, 10), 0), ((11, 1), 1), ((1, 20), 1), ((5, 31), 3)])
+def test_calls_beyond_those_of_a_day_wait_for_the_next_one(calls, days):
+    forms = scaled_forms(1000, 100, 20)["tag or device"]
+    spec = make_spec(forms, None, 10, tag=600, device=600)
+    chosen = [forms[0]] * calls[0] + [forms[1]] * calls[1]
+    assert estimate_seconds(chosen, spec) // 86_400 == days
 
 
 # Fewest calls, by trying all. ----------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ class VendorTagsForm(TypedDict):
         family: Vendor whose applications and tags these are.
         forms: Forms of calls.
         key_types: Kinds of ids to which tags can be bound; the first is the default.
-        limits: Bounds of the vendor that a page states, under `tags_per_device`, `tags_per_application`
-            and `devices_per_tag`.
+        limits: Bounds of the vendor that a page states, under `tags_per_device`, `tags_per_application`,
+            `devices_per_tag` and `calls_per_day`.
         delay_seconds: How long a change may take until pushes follow it.
         readable: Whether the tags of a device can be read.
         countable: Whether the devices of a tag can be counted.
@@ -221,6 +221,7 @@ def list_tag_limits(spec: TagSpec) -> dict[str, VendorLimit]:
         "tags_per_device": spec.max_tags_per_device,
         "tags_per_application": spec.max_tags,
         "devices_per_tag": spec.max_devices_per_tag,
+        "calls_per_day": spec.max_calls_per_day,
     }
     return {key: limit for key, limit in limits.items() if limit is not None}
 

@@ -20,7 +20,7 @@ from audience.planning.catalog.catalog import Catalog, with_column_types
 from audience.planning.catalog.value_keys import value_keys_of
 from audience.planning.catalog.vendor_names import to_vendor_tag
 from audience.planning.synced_tags import SyncedTags, TagGroup
-from audience.planning.tag_names import format_vendor_name, has_same_naming, name_index_tags
+from audience.planning.tag_names import find_call_problems, format_vendor_name, has_same_naming, name_index_tags
 from audience.tag_sync.changes import compare_tags
 from audience.tag_sync.desired import digest_devices, read_desired_tags
 from audience.tag_sync.state import AttributeSync, StateFacts, TagState
@@ -114,8 +114,11 @@ class IndexedApplication:
 
     def find_name(self, tag: Tag) -> str:
         """Return the name that the catalog gives to *tag*."""
+        return format_vendor_name(self._find_vendor_tag(tag))
+
+    def _find_vendor_tag(self, tag: Tag) -> Tag:
         catalog = self._typed_catalog
-        return format_vendor_name(tag if catalog is None else to_vendor_tag(tag, catalog, self.vendor))
+        return tag if catalog is None else to_vendor_tag(tag, catalog, self.vendor)
 
     def has_same_names(self, sync: AttributeSync) -> bool:
         """Return whether the catalog still gives the tags of *sync* the names that they had then."""
@@ -127,8 +130,7 @@ class IndexedApplication:
 
     def find_name_problem(self, tag: Tag) -> Problem | None:
         """Return why no call can set *tag*, or None."""
-        spec = self.vendor.tags
-        return None if spec is None else next(iter(spec.name_problems(self.find_name(tag))), None)
+        return next(find_call_problems(self._find_vendor_tag(tag), self.vendor), None)
 
     def has_other_spelling(self, tag: Tag) -> bool:
         """Return whether the sync has set the value of *tag* under another name, as the index spells it otherwise."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # it loads slowly
     from audience.index.storage.snapshot import Snapshot
 
 AMBIGUOUS, BUILTIN = "ambiguous-name", "builtin-tag"
+DEFAULT_PATTERN = "{type}_{value}"
+TYPE_SEPARATOR = ":"
 OWN_NAMES_HINT = "give each a name of its own in the catalog"
 MAX_LINES = 2  # of a catalog that a hint suggests
 MAX_ATTRIBUTES = 8  # of an index that a hint lists
@@ -97,7 +99,7 @@ def find_synced_tag(
     catalog = with_column_types(catalog, snapshot.roles, snapshot.zone)
     if catalog is None:
         return None
-    vendor_tag = Tag(UNTYPED, name)
+    vendor_tag = parse_vendor_name(name, vendor)
     if _is_unusable(vendor_tag, vendor):
         return None  # no native request can name it, and perhaps no call can remove it
     for tag in (*find_matching_tags(vendor_tag, catalog, vendor), vendor_tag):
@@ -110,7 +112,8 @@ def find_synced_tag(
 def _is_unusable(vendor_tag: Tag, vendor: Vendor) -> bool:
     """Return whether requests or calls for tags cannot have the name of *vendor_tag*."""
     spec = vendor.tags
-    return any(vendor.tag_problems(vendor_tag)) or (spec is not None and any(spec.name_problems(vendor_tag.value)))
+    name = format_vendor_name(vendor_tag)
+    return any(vendor.tag_problems(vendor_tag)) or (spec is not None and any(spec.name_problems(name)))
 
 
 def _default_attributes(vendor: Vendor, catalog: Catalog | None, snapshot: "Snapshot") -> dict[str, NamedScope]:
@@ -216,9 +219,10 @@ def _undeclared(name: str, line: str, vendor: Vendor) -> Problem:
 
 def _attribute_line(name: str, vendor: Vendor) -> str:
     table = name if re.fullmatch("[A-Za-z0-9_-]+", name) else dump_json(name)
-    if name == UNTYPED or vendor.has_typed_tags:
+    pattern = DEFAULT_PATTERN if vendor.tags is None else vendor.tags.name_pattern
+    if name == UNTYPED or (vendor.has_typed_tags and vendor.tags is None):
         return f'[{table}] at = ["{vendor.name}"]'
-    return f'[{table}] names.{vendor.name} = "{{type}}_{{value}}"'
+    return f'[{table}] names.{vendor.name} = "{pattern}"'
 
 
 def _tag_line(tag: Tag, vendor: Vendor) -> str:
@@ -273,7 +277,8 @@ def _name_tags(scope: Scope, vendor: Vendor, catalog: Catalog | None, snapshot: 
         spelled = first_spellings.setdefault((tag.type, keys.tag(tag.value)), _spell_tag(tag, catalog))
         vendor_tag = spelled if catalog is None else to_vendor_tag(spelled, catalog, vendor)
         synced = SyncedTag(spelled, format_vendor_name(vendor_tag))
-        problems = [*_name_problems(spelled, named_vendor, vendor, catalog)] or [*_call_problems(synced, vendor)]
+        problems = [*_name_problems(spelled, named_vendor, vendor, catalog)]
+        problems = problems or [*find_call_problems(vendor_tag, vendor)]
         if not problems or problems[0].code == AMBIGUOUS:
             found.candidates[synced] = None
         if problems:
@@ -305,10 +310,17 @@ def _name_problems(tag: Tag, named_vendor: Vendor, vendor: Vendor, catalog: Cata
         yield Problem(NOT_AT_VENDOR, f"the catalog gives {render(tag)} no name at {vendor.name}")
 
 
-def _call_problems(synced: SyncedTag, vendor: Vendor) -> Iterator[Problem]:
-    """Yield why no call for tags can have the name of *synced*."""
+def find_call_problems(vendor_tag: Tag, vendor: Vendor) -> Iterator[Problem]:
+    """Yield why no call for tags can have the name of *vendor_tag*."""
     if vendor.tags is not None:
-        yield from vendor.tags.name_problems(synced.name)
+        yield from vendor.tags.name_problems(format_vendor_name(vendor_tag))
+    if (
+        vendor.has_typed_tags
+        and vendor_tag.type == UNTYPED
+        and parse_vendor_name(vendor_tag.value, vendor) != vendor_tag
+    ):
+        message = f"{vendor_tag.value!r} at {vendor.name} would be read as a tag with a type"
+        yield Problem(AMBIGUOUS, message, hint="give it a name without a colon in the catalog")
 
 
 def _builtin_problem(tag: Tag, vendor_tag: Tag, vendor: Vendor) -> Problem:
@@ -319,7 +331,13 @@ def _builtin_problem(tag: Tag, vendor_tag: Tag, vendor: Vendor) -> Problem:
 
 def format_vendor_name(vendor_tag: Tag) -> str:
     """Return the name of a vendor's tag as states have it: with its type if the vendor has types."""
-    return vendor_tag.value if vendor_tag.type == UNTYPED else f"{vendor_tag.type}:{vendor_tag.value}"
+    return vendor_tag.value if vendor_tag.type == UNTYPED else f"{vendor_tag.type}{TYPE_SEPARATOR}{vendor_tag.value}"
+
+
+def parse_vendor_name(name: str, vendor: Vendor) -> Tag:
+    """Return the vendor's tag that `format_vendor_name` calls *name*."""
+    type_, _, value = name.partition(TYPE_SEPARATOR)
+    return Tag(type_, value) if vendor.has_typed_tags and type_ and value else Tag(UNTYPED, name)
 
 
 def _find_nameless(named: Mapping[str, NamedScope], found: _NamedTags, vendor: Vendor) -> Iterator[Problem]:

@@ -39,6 +39,13 @@ class Pairs:
     pairs: tuple[tuple[str, str], ...] = ()
 
 
+def require_grid(changes: Grid | Pairs) -> Grid:
+    """Return *changes*, which calls of a form without pairs have as a grid."""
+    if isinstance(changes, Pairs):
+        raise TypeError("the form of this call takes no pairs")
+    return changes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagCallForm:
     """One way in which a vendor takes changes of tags.
@@ -111,10 +118,13 @@ class TagSpec:
             ids, or in halves. An InDoubt may have changed some, all or none.
         rate_limits: Returns the rate limits of calls of a form.
         name_problems: Finds why no call can name a tag, beside the reasons of `Vendor.tag_problems`.
+        name_pattern: Pattern of a catalog that gives the values of an attribute names which calls can have.
         max_concurrent: Largest number of calls in flight; None without a limit.
         max_tags_per_device: Bound of the vendor for one device; None if no page states one.
         max_tags: Bound for an application.
         max_devices_per_tag: Bound for the devices of one tag.
+        max_calls_per_day: Bound for the calls of each form in a day. They are made at the rates of their limits until
+            the vendor refuses one; the next sync goes on from there.
         delay: How long a change may take until pushes follow it.
         error_codes: Error codes of these calls.
         key_types: Kinds of ids to which tags can be bound; the first is the default.
@@ -129,10 +139,12 @@ class TagSpec:
     parse_reply: Callable[[Response, TagCall], VendorReply]
     rate_limits: Callable[[TagCallForm], tuple[RateLimit, ...]]
     name_problems: Callable[[str], Iterable[Problem]] = no_problems
+    name_pattern: str = "{type}_{value}"
     max_concurrent: int | None = None
     max_tags_per_device: VendorLimit | None = None
     max_tags: VendorLimit | None = None
     max_devices_per_tag: VendorLimit | None = None
+    max_calls_per_day: VendorLimit | None = None
     delay: timedelta = timedelta(0)
     error_codes: tuple[ErrorCode, ...] = ()
     key_types: tuple[str, ...] = ("registration_id",)

@@ -22,7 +22,7 @@ from audience.vendors.emas.replies import build_error_reply, sort_by_specificity
 from audience.vendors.error_codes import load_codes, parse_json_body
 from audience.vendors.reply_checks import ContradictoryReply, accept, doubt_contradictions, is_success, read_id
 from audience.vendors.spec import Payload, VendorLimit
-from audience.vendors.tag_spec import Grid, Pairs, TagCall, TagCallForm, TagReading, TagSpec
+from audience.vendors.tag_spec import TagCall, TagCallForm, TagReading, TagSpec, require_grid
 
 BIND_DOCS = "https://help.aliyun.com/document_detail/2249935.html"
 UNBIND_DOCS = "https://help.aliyun.com/document_detail/2249937.html"
@@ -46,23 +46,18 @@ def build_request(call: TagCall, credentials: Credentials) -> Request:
     Raises:
         DeliveryError: A key or a tag has a comma, so that it would become two.
 
+    >>> from audience.vendors.tag_spec import Grid
     >>> call = TagCall(form=FORMS[0], added=Grid(("d1", "d2"), ("a", "b")), key_type="device")
     >>> build_request(call, Credentials("https://…", {"app_key": "23267207"})).query
     {'AppKey': '23267207', 'ClientKey': 'd1,d2', 'KeyType': 'DEVICE', 'TagName': 'a,b'}
     """
-    changes = _require_grid(call.added if call.form.adds else call.removed)
+    changes = require_grid(call.added if call.form.adds else call.removed)
     parameters = {
         "ClientKey": _join(changes.ids),
         "KeyType": KEY_TYPES[call.key_type],
         "TagName": _join(changes.tags),
     }
     return build_rpc_request(call.form.name, credentials, parameters, {})
-
-
-def _require_grid(changes: Grid | Pairs) -> Grid:
-    if isinstance(changes, Pairs):
-        raise TypeError("the form of this call takes no pairs")
-    return changes
 
 
 def _join(names: Sequence[str]) -> str:
@@ -88,6 +83,7 @@ def build_query(identifier: str, key_type: str, credentials: Credentials) -> Req
 def parse_reply(response: Response, call: TagCall) -> VendorReply:
     """Parse the response to *call*, which names its request alone if it succeeded.
 
+    >>> from audience.vendors.tag_spec import Grid
     >>> call = TagCall(form=FORMS[0], added=Grid(("d1",), ("a",)), key_type="device")
     >>> parse_reply(Response(200, b'{"RequestId": "82FD0A09-5BB8-40FB-8221-9A11FE92D620"}'), call)
     Accepted(message_id='', invalid_ids=())

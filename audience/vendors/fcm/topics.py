@@ -38,7 +38,7 @@ from audience.vendors.fcm.access import API_HOST, TOPIC_HOST
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.reply_checks import ContradictoryReply, accept, doubt_contradictions, is_success
 from audience.vendors.spec import VendorLimit
-from audience.vendors.tag_spec import Grid, Pairs, TagCall, TagCallForm, TagReading, TagSpec
+from audience.vendors.tag_spec import TagCall, TagCallForm, TagReading, TagSpec, require_grid
 
 IID_DOCS = "https://developers.google.com/instance-id/reference/server"
 TOPICS_DOCS = "https://firebase.google.com/docs/cloud-messaging/topic-messaging"
@@ -86,13 +86,14 @@ def build_request(call: TagCall, credentials: Credentials) -> Request:
     Raises:
         DeliveryError: The ids are those of installations.
 
+    >>> from audience.vendors.tag_spec import Grid
     >>> call = TagCall(form=FORMS[0], added=Grid(("t1", "t2"), ("vip",)))
     >>> request = build_request(call, Credentials("https://…", {}))
     >>> request.path, request.content
     ('/iid/v1:batchAdd', b'{"to":"/topics/vip","registration_tokens":["t1","t2"]}')
     """
     _require_tokens(credentials)
-    changes = _require_grid(call.added if call.form.adds else call.removed)
+    changes = require_grid(call.added if call.form.adds else call.removed)
     (topic,) = changes.tags
     body = {"to": f"/topics/{topic}", "registration_tokens": list(changes.ids)}
     return Request(
@@ -104,12 +105,6 @@ def _require_tokens(credentials: Credentials) -> None:
     if credentials.keys.get("ids") == "fid":
         message = "topics of FCM are kept by tokens; the key ids says that the index has ids of installations"
         raise DeliveryError(Problem("no-such-target", message, hint="sync an index with tokens, and set ids = token"))
-
-
-def _require_grid(changes: Grid | Pairs) -> Grid:
-    if isinstance(changes, Pairs):
-        raise TypeError("the form of this call takes no pairs")
-    return changes
 
 
 def build_reading(identifier: str, key_type: str, credentials: Credentials) -> Request:
@@ -146,6 +141,7 @@ GRAVITY = ("in-doubt", "fatal", "retryable", "rejected", "invalid-ids")
 def parse_reply(response: Response, call: TagCall) -> VendorReply:
     """Parse the response to *call*.
 
+    >>> from audience.vendors.tag_spec import Grid
     >>> call = TagCall(form=FORMS[0], added=Grid(("t1", "t2"), ("vip",)))
     >>> parse_reply(Response(200, b'{"results": [{}, {"error": "NOT_FOUND"}]}'), call)
     Accepted(message_id='', invalid_ids=('t2',))
@@ -159,7 +155,7 @@ def _parse_reply(response: Response, call: TagCall) -> VendorReply:
         return _build_error(response, payload.get("error"))
     if "error" in payload:
         raise ContradictoryReply("it has results and an error")
-    changes = _require_grid(call.added if call.form.adds else call.removed)
+    changes = require_grid(call.added if call.form.adds else call.removed)
     results = _read_results(payload["results"], changes.ids)
     others = [code for code in results.refused if code.outcome != "invalid-ids"]
     if not results.refused or (results.accepted and not others):
