@@ -9,7 +9,7 @@ import pytest
 
 from audience import Unsupported, equivalent, get_vendor, parse
 from audience.algebra.request_shape import ListsByKey
-from audience.vendors import getui
+from audience.vendors.getui import targeting
 
 EXPRS = [
     "vip",
@@ -90,6 +90,6 @@ def _empty_template():
 def test_undocumented_syntax_is_emitted_when_enabled(monkeypatch, text):
     with pytest.raises(Unsupported):
         get_vendor("getui").emit(parse(text))
-    monkeypatch.setattr(getui, "ALLOWS_REPEATED_KEYS", True)
-    monkeypatch.setattr(getui, "SHAPE", ListsByKey(allows_unbounded_not=True))
+    monkeypatch.setattr(targeting, "ALLOWS_REPEATED_KEYS", True)
+    monkeypatch.setattr(targeting, "SHAPE", ListsByKey(allows_unbounded_not=True))
     assert equivalent(get_vendor("getui").parse(get_vendor("getui").emit(parse(text))), parse(text))

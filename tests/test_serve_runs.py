@@ -142,7 +142,7 @@ REFUSED = [
     ({"message": {"titel": "x"}}, "unknown-key"),
     ({"message": {"title": "x", "vendor": {"engagelabb": {}}}}, "unknown-vendor"),
     ({"vendor": "nobody"}, "unknown-vendor"),
-    ({"vendor": "getui"}, "no-delivery"),
+    ({"vendor": "pinpoint"}, "no-delivery"),
     ({"method": "nothing"}, "unknown-method"),
     ({"expr": "nobody"}, "nobody"),
     ({"expr": "male AND"}, "missing-operand"),

@@ -249,6 +249,7 @@ class SetupCall:
         max_uses: Largest number of push calls with one handle.
         is_needed: Returns whether a push call to these targets needs a handle.
         lifetime: How long a handle is valid; None without a limit.
+        find_lifetime: Returns how long a handle of a body is valid, if that depends on the body.
         rate_limits: Rate limits of the setup call.
         close: Builds the request that ends a handle; None if none is needed.
     """
@@ -258,8 +259,13 @@ class SetupCall:
     max_uses: int
     is_needed: Callable[[Sequence[Payload]], bool] = always
     lifetime: timedelta | None = None
+    find_lifetime: Callable[[Payload], timedelta] | None = None
     rate_limits: tuple[RateLimit, ...] = ()
     close: Callable[[str, Credentials], Request] | None = None
+
+    def get_lifetime(self, body: Payload) -> timedelta | None:
+        """Return how long a handle of *body* is valid; None without a limit."""
+        return self.lifetime if self.find_lifetime is None else self.find_lifetime(body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

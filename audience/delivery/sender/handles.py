@@ -7,6 +7,7 @@ batches with the same body until they are used up or expired. A handle for a sin
 import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
+from datetime import timedelta
 from functools import partial
 
 from audience.delivery.clock import Clock
@@ -69,8 +70,15 @@ class HandlePool:
         await context.rate_limiter.wait(setup_call.rate_limits)
         match await context.transport.post(request, setup_call.parse_reply):
             case Accepted(value):
+                expires_at = _find_expiry(setup_call.get_lifetime(payload), context.clock)
                 store = partial(
-                    _store_handle, batch=owner, body=body, value=value, setup_call=setup_call, clock=context.clock
+                    transitions.store_handle,
+                    batch=owner,
+                    body=body,
+                    value=value,
+                    max_uses=setup_call.max_uses,
+                    now=context.clock.wall(),
+                    expires_at=expires_at,
                 )
                 await context.group_commit.submit(store)
             case Retryable(problem, retry_after):
@@ -97,11 +105,9 @@ def _take_handle(ledger: Ledger, batch: Batch | None, body: int, clock: Clock) -
     return transitions.take_handle(ledger, batch, body, clock.wall())
 
 
-def _store_handle(
-    ledger: Ledger, batch: Batch | None, body: int, value: str, setup_call: SetupCall, clock: Clock
-) -> None:
-    now, expires_at = clock.wall(), None
-    if setup_call.lifetime is not None:
-        lifetime = setup_call.lifetime.total_seconds()
-        expires_at = now + lifetime - min(HANDLE_MARGIN_SECONDS, lifetime / 10)
-    transitions.store_handle(ledger, batch, body, value, setup_call.max_uses, now, expires_at)
+def _find_expiry(lifetime: timedelta | None, clock: Clock) -> float | None:
+    """Return the moment from which a handle of that lifetime is no longer used; None without a limit."""
+    if lifetime is None:
+        return None
+    seconds = lifetime.total_seconds()
+    return clock.wall() + seconds - min(HANDLE_MARGIN_SECONDS, seconds / 10)

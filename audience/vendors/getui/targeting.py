@@ -1,4 +1,4 @@
-"""Getui: conditions of four keys, joined by AND; each asks for any, all or none of its values.
+"""Targeting of Getui: conditions of four keys, joined by AND; each asks for any, all or none of its values.
 
 https://docs.getui.com/getui/server/rest_v2/push: the page itself was not readable; the rules come from a copy of its
 beginning, from Getui's own clients, and from the documents of a service built on it, read 2026-11-21, as the beginning
@@ -33,15 +33,7 @@ from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, is_platform_tag
 from audience.vendors.shared.platform_words import read_platform_word
-from audience.vendors.spec import (
-    COMPARISONS,
-    TAGS_AND_IDS,
-    Payload,
-    Unsupported,
-    Vendor,
-    VendorLimit,
-    require_single_list,
-)
+from audience.vendors.spec import Payload, Unsupported, VendorLimit, require_single_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
 USER_DOCS = "https://docs.getui.com/getui/server/rest_v2/user"
@@ -278,27 +270,3 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
 def target_ids(ids: Sequence[str]) -> Payload:
     """Return the targeting object of at most 1,000 cids."""
     return {"audience": {"cid": list(ids)}}
-
-
-VENDOR = Vendor(
-    name="getui",
-    title="Getui",
-    docs_url=PAGE,
-    docs_read_on="2026-11-21",
-    fragment="any, all or none of the values of a key, the keys joined by AND; or cids, or aliases, alone",
-    limits=LIMITS,
-    id_columns=("getui",),
-    shape=SHAPE,
-    supported=TAGS_AND_IDS,
-    explained=COMPARISONS,
-    undocumented_nots=frozenset({"region", "portrait"}),
-    platforms=PLATFORMS,
-    tag_problems=tag_problems,
-    assumptions=assumptions,
-    parse=parse,
-    emit=emit,
-    target_ids=target_ids,
-    max_ids=1_000,
-    type_aliases=TYPES_BY_KEY,
-    builtins={type_: key for type_, key in KEYS_BY_TYPE.items() if type_ != UNTYPED},
-)

@@ -1,0 +1,42 @@
+"""How tests call Getui's sandbox, which takes any access token if it takes any credentials."""
+
+import json
+from itertools import count
+
+from audience.sandbox.http_types import HttpCall
+from callers import Caller
+
+TEXT = {"push_message": {"transmission": "x"}}
+HEADERS = {"token": "token"}
+NUMBERS = count()
+
+
+def getui_call(path, body):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpCall("POST", f"/v2/a1/push/{path}", headers=HEADERS, body=content)
+
+
+def push_call(payload, **fields):
+    """A push to a target, with a request_id of its own."""
+    audience = payload["audience"]
+    kind = "all" if audience == "all" else next(iter(audience), "tag")
+    path = f"single/{kind}" if kind in ("cid", "alias") else kind
+    return getui_call(path, {"request_id": f"request-of-test-{next(NUMBERS)}", **TEXT, **fields, **payload})
+
+
+CALLER = Caller(
+    send=push_call,
+    post=lambda body: getui_call("tag", body),
+    post_text=lambda text: getui_call("tag", text.encode()),
+    frames={
+        "to": lambda text: push_call({"audience": json.loads(text)}),
+        "with": lambda text: push_call({"audience": "all"}, **json.loads(text)),
+        "one": lambda text: push_call({"audience": {"cid": ["r1"]}}, **json.loads(text)),
+    },
+    sound_body={
+        **TEXT,
+        "request_id": "request-of-tests",
+        "audience": {"tag": [{"key": "custom_tag", "values": ["a"], "opt_type": "or"}]},
+        "settings": {"ttl": 60_000},
+    },
+)
