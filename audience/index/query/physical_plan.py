@@ -13,6 +13,7 @@ from audience.index.storage import packed_words
 from audience.index.storage.bitmap_forms import ARRAY_ROW, BITSET_CONTAINER, BitmapForm
 from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY
 from audience.index.storage.shard import Shard
+from audience.index.storage.thresholds import ADDED_WORD, COUNTED_ROW, COUNTER, MERGED_CONTAINER, estimate_costs
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import And, Except, Expr, Not, Or, Tag, Threshold
 
@@ -23,7 +24,7 @@ RESULT_WORD = 1.5  # of a bitmap that is made of words
 CONTAINER = 100.0  # of an operation, for each container of its result
 NEW_DENSE_CONTAINER = 1_200.0  # of a result with a bit for each row, for memory that the system clears first
 SPARSE_FACTOR = 6.0  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
-THRESHOLD_EFFORT = 4.0  # and so does a threshold, by merging
+MERGED_EFFORT = 8.0  # so does a threshold of intermediate results, by merging
 LAST_COUNTED = 0.7  # of the last operation, saved if it only counts
 FIXED = 5_000.0  # of a program
 EXTRACTED_ROW = 2.0  # of a container that was words and becomes an array
@@ -185,7 +186,12 @@ def _estimate(expr: Expr, forms: Mapping[Tag, BitmapForm], row_count: int) -> Es
             rows, excluded_rows = (_estimate(each, forms, row_count) for each in (term, excluded))
             return _intersect([rows, ~excluded_rows], row_count)
         case Threshold(terms=terms):
-            return _count([_estimate(term, forms, row_count) for term in terms], row_count)
+            estimates = [_estimate(term, forms, row_count) for term in terms]
+            if expr.count + (expr.operator == "at most") == len(terms):
+                return _intersect(estimates, row_count)
+            tag_forms = [forms[term] for term in terms if isinstance(term, Tag)]
+            cost = min(estimate_costs(tag_forms, row_count)) if len(tag_forms) == len(terms) else None
+            return _count(estimates, row_count, cost)
     raise AssertionError(f"{expr!r} is not over tags")
 
 
@@ -225,11 +231,14 @@ def _unite(estimates: Sequence[Estimate], row_count: int) -> Estimate:
     return Estimate(rows, containers, min(effort, _effort_of(rows, containers)), cost + made, last + made)
 
 
-def _count(estimates: Sequence[Estimate], row_count: int) -> Estimate:
-    """Return the estimate of a threshold, of which few rows are expected."""
+def _count(estimates: Sequence[Estimate], row_count: int, cost: float | None) -> Estimate:
+    """Return the estimate of a threshold, of which few rows are expected; its *cost* is known if it is over tags."""
     containers, rows = sum(each.containers for each in estimates), sum(each.rows for each in estimates)
     effort = sum(each.effort for each in estimates)
-    cost = min(containers * 4 * CONTAINER + THRESHOLD_EFFORT * effort, row_count * 0.1 + 8 * rows)
+    if cost is None:
+        merging = containers * MERGED_CONTAINER + effort * MERGED_EFFORT
+        adding = packed_words.word_count(row_count) * len(estimates) * ADDED_WORD + effort
+        cost = min(merging, row_count * COUNTER + rows * COUNTED_ROW, adding)
     most = max(each.containers for each in estimates)
     found = min(rows, row_count) / len(estimates)
     return Estimate(found, most, _effort_of(found, most), cost + sum(each.cost for each in estimates))

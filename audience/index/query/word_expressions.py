@@ -60,5 +60,8 @@ def _write_count(expr: Threshold, writer: ProgramWriter, slots: Mapping[Tag, Val
     if count > len(expr.terms):
         return ALL_ROWS  # at most all of them
     operands = (_write_expr(term, writer, slots) for term in expr.terms)
+    if count == len(expr.terms):
+        reached = _write_intersection(operands, writer)
+        return reached if exactly or expr.operator == "at least" else ~reached
     reached = write_threshold(writer, operands, len(expr.terms), count, exactly=exactly)
     return reached if exactly or expr.operator == "at least" else ~reached

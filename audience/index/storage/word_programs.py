@@ -21,7 +21,7 @@ from audience.index.storage.bitmaps import RowSet
 from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.packed_words import words_to_bitmap
 
-BUFFER_WORDS = 1 << 16  # of all buffers together: half a megabyte, which stays in the second cache of a processor
+BUFFER_WORDS = 1 << 17  # of all buffers together: a megabyte; with half of it, calls of numpy are a sixth of the time
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
 PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
 
