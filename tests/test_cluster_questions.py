@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import cloudpickle
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -41,7 +42,8 @@ class PicklingCluster:
 
     def map(self, function, arguments):
         for argument in arguments:
-            yield pickle.loads(pickle.dumps(function(pickle.loads(pickle.dumps(argument)))))
+            sent = pickle.loads(cloudpickle.dumps(argument))  # a parser of text is a local function
+            yield pickle.loads(pickle.dumps(function(sent)))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+from audience.cli.cluster_options import ClusterOptions
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import IgnoreOption, IndexArgument, WaitOption
 from audience.cli.output.index import print_reading
@@ -13,7 +14,8 @@ from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import EventFileOptions
 from audience.counts import format_count
 from audience.errors import Problem, TableError
-from audience.index.changes.events.adding import EventsResult, Unknown
+from audience.index.changes.events.adding import EventsResult
+from audience.index.changes.events.event_frames import Unknown
 from audience.index.device_index import DeviceIndex
 from audience.index.query.event_stats import EventStats
 from audience.language.validation import join_some
@@ -103,6 +105,7 @@ def run_events_add(
     ] = "drop",
     reading: EventFileOptions,
     wait: WaitOption = 0,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Add the events of tables: what devices did, when, and with which properties."""
     hide_passwords(tables or ())
@@ -111,13 +114,16 @@ def run_events_add(
         if tables:
             message = "--run takes the events of a run, and tables have others"
             raise TableError(Problem("bad-option", message, hint="call the command once for each"))
+        if cluster_options != ClusterOptions():
+            message = "--run takes what this machine has sent, which no cluster reads"
+            raise TableError(Problem("bad-option", message, hint="leave the options of the cluster out"))
         _record_runs(device_index, run, wait, output)
         return
     if not tables:
         hint = "name tables, or a folder of requests with --run"
         raise TableError(Problem("bad-option", "no table was named", hint=hint))
     before = device_index.snapshot.manifest.number
-    with output.show_progress() as progress:
+    with cluster_options.open() as cluster, output.show_progress() as progress:
         progress("reading events", 0, 0)
         result = device_index.add_events(
             tables,
@@ -135,6 +141,7 @@ def run_events_add(
             unknown=cast(Unknown, unknown),
             wait=wait,
             progress=progress,
+            cluster=cluster,
             **reading.to_arguments(),
         )
     print_events_result(result, before, output)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, get_args
 from audience.cli.project_file.reading import KeyPath, ProjectFile, Section
 from audience.delivery.transport.credentials import resolve_host
 from audience.errors import AudienceError, ConfigError, Problem, TableError
-from audience.index.changes.events.adding import Unknown
+from audience.index.changes.events.event_frames import Unknown
 from audience.index.changes.events.ranges import parse_keep
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.replacement import parse_losses

@@ -105,9 +105,9 @@ class SourceTable:
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
         """Yield at most *max_rows* rows at a time, with the number of rows before them."""
-        yield from self._read_chunks(self.iter_frames(max_rows), 0)
+        yield from self.read_frames(self.iter_frames(max_rows), 0)
 
-    def _read_chunks(self, frames: Iterable[pl.DataFrame], first_row: int) -> Iterator[tuple[int, DeviceTable]]:
+    def read_frames(self, frames: Iterable[pl.DataFrame], first_row: int) -> Iterator[tuple[int, DeviceTable]]:
         """Yield the rows of *frames*, which begin at *first_row* of the table."""
         with wrap_polars_errors():
             for frame in frames:
@@ -133,7 +133,7 @@ class SourceTable:
         """Return the rows of *frames*, which begin at *first_row*, as `iter_shard_tables` yields those of a shard."""
         chunks: list[DeviceTable] = []
         categories: CategoriesByColumn = {}
-        for _, chunk in self._read_chunks(frames, first_row):
+        for _, chunk in self.read_frames(frames, first_row):
             categories = categories if chunks else new_categories(chunk)
             chunks.append(_to_categoricals(chunk, categories))
         return _concat_chunks(chunks)

@@ -5,7 +5,9 @@ from datetime import date
 from typing import Unpack
 
 from audience.argument_types import check_methods
-from audience.index.changes.events.adding import AddOptions, EventsResult, Unknown, add_events
+from audience.cluster.cluster import Cluster
+from audience.index.changes.events.adding import AddOptions, EventsResult, add_events
+from audience.index.changes.events.event_frames import Unknown
 from audience.index.changes.events.forgetting import ForgottenEvents, forget_events
 from audience.index.changes.events.ranges import parse_day, parse_keep
 from audience.index.changes.index_changes import IndexChanges
@@ -39,6 +41,7 @@ class IndexEvents(IndexChanges):
         unknown: Unknown = "drop",
         wait: float = 0,
         progress: Progress = ignore_progress,
+        cluster: Cluster | None = None,
         **reading: Unpack[ReadArguments],
     ) -> EventsResult:
         """Add the events of a table, as a new snapshot, and move to it.
@@ -63,11 +66,13 @@ class IndexEvents(IndexChanges):
             unknown: Drop events of ids that no device has, or keep them until such a device arrives.
             wait: Seconds to wait for another writer.
             progress: Progress callback.
+            cluster: Processes that read the table and write the events, as for `build`; the files are the same.
             reading: Options for reading files, as for `build`.
 
         Raises:
             TableError: The table is invalid, or lacks a column.
             LockedError: Another process changes the index.
+            ClusterError: The cluster is lost, or cannot do what was asked.
 
         >>> import polars, tempfile
         >>> from datetime import datetime
@@ -101,6 +106,7 @@ class IndexEvents(IndexChanges):
             ),
             wait=wait,
             progress=progress,
+            cluster=cluster,
         )
         self.refresh()
         return result

@@ -70,6 +70,12 @@ class EventChanges:
         self.files.append(OpenEventFile(self.storage, entry))
         return entry
 
+    def adopt_file(self, entry: EventFile, place: Callable[[str], None]) -> None:
+        """Add a file that was written elsewhere; *place* publishes it under the name that it gets here."""
+        named = replace(entry, name=next(self.names))
+        place(named.name)
+        self.files.append(OpenEventFile(self.storage, named))
+
     def open_segments(self, file: OpenEventFile) -> list[EventSegment]:
         """Return the segments of a file, without days that are not kept."""
         segments = [

@@ -59,7 +59,7 @@ class EventSpool:
             self._write_run()
 
     def _write_run(self) -> None:
-        frame = self._concat(self._frames).sort(DAY, maintain_order=True)
+        frame = concat_events(self._frames, self._properties).sort(DAY, maintain_order=True)
         path = self._storage.draft_path(shard_file(f"{self._name}.{len(self._runs)}.run"))
         days, counts = np.unique(frame[DAY].to_numpy(), return_counts=True)
         self._runs.append(_Run(path, days, np.concatenate([[0], np.cumsum(counts)])))
@@ -74,51 +74,63 @@ class EventSpool:
         """
         if not self._runs:
             if self._frames:
-                yield from self._divide([self._concat(self._frames)])
+                yield from divide_events([concat_events(self._frames, self._properties)], self._properties)
             return
         if self._frames:
             self._write_run()
-        for first_day, last_day in self._plan_groups():
-            yield from self._divide([run.read(first_day, last_day) for run in self._runs])
-
-    def _plan_groups(self) -> list[tuple[int, int]]:
-        """Return ranges of days with at most `MAX_FILE_EVENTS` events, or of one day."""
         days = np.concatenate([run.days for run in self._runs])
         counts = np.concatenate([np.diff(run.row_starts) for run in self._runs])
-        groups, count = list[tuple[int, int]](), 0
-        for day in np.unique(days).tolist():
-            more = int(counts[days == day].sum())
-            if groups and count + more <= MAX_FILE_EVENTS:
-                groups[-1], count = (groups[-1][0], day), count + more
-            else:
-                groups, count = [*groups, (day, day)], more
-        return groups
-
-    def _divide(self, parts: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Yield the events of *parts* at once, or for one range of device numbers after the other if they are many."""
-        part_count = -(-sum(map(len, parts)) // MAX_FILE_EVENTS)
-        if part_count <= 1:
-            yield self._concat(parts)
-            return
-        last = max(int(part[NUMBER].max() or 0) for part in parts)  # type: ignore[arg-type]
-        bounds = np.linspace(0, min(last + 1, MAX_NUMBERS), part_count + 1).astype(np.int64).tolist()
-        for low, high in pairwise(bounds):
-            within = (pl.col(NUMBER) >= low) & (pl.col(NUMBER) < high)
-            divided = [part.filter(within) for part in parts]
-            if any(map(len, divided)):
-                yield self._concat(divided)
-
-    def _concat(self, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        if len(parts) == 1:
-            return parts[0]
-        common = pl.concat([part.select(EVENT, DAY, NUMBER, INSTANT) for part in parts], rechunk=True)
-        values = [
-            concat_columns([part[property_column(at)] for part in parts], column).alias(property_column(at))
-            for at, column in enumerate(self._properties)
-        ]
-        return common.with_columns(values)
+        for first_day, last_day in plan_groups(days, counts):
+            yield from divide_events([run.read(first_day, last_day) for run in self._runs], self._properties)
 
     def close(self) -> None:
         """Delete the temporary files."""
         for run in self._runs:
             run.path.unlink(missing_ok=True)
+
+
+def plan_groups(days: NDArray[np.int32], counts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return ranges of days with at most `MAX_FILE_EVENTS` events, or of one day.
+
+    Args:
+        days: Days with events, of which some may stand several times.
+        counts: Number of events of each.
+
+    >>> plan_groups(np.array([3, 1, 3], dtype=np.int32), np.array([MAX_FILE_EVENTS, 1, 1]))
+    [(1, 1), (3, 3)]
+    """
+    groups, count = list[tuple[int, int]](), 0
+    for day in np.unique(days).tolist():
+        more = int(counts[days == day].sum())
+        if groups and count + more <= MAX_FILE_EVENTS:
+            groups[-1], count = (groups[-1][0], day), count + more
+        else:
+            groups, count = [*groups, (day, day)], more
+    return groups
+
+
+def divide_events(parts: Sequence[pl.DataFrame], properties: Sequence[Column]) -> Iterator[pl.DataFrame]:
+    """Yield the events of *parts* at once, or for one range of device numbers after the other if they are many."""
+    part_count = -(-sum(map(len, parts)) // MAX_FILE_EVENTS)
+    if part_count <= 1:
+        yield concat_events(parts, properties)
+        return
+    last = max(int(part[NUMBER].max() or 0) for part in parts)  # type: ignore[arg-type]
+    bounds = np.linspace(0, min(last + 1, MAX_NUMBERS), part_count + 1).astype(np.int64).tolist()
+    for low, high in pairwise(bounds):
+        within = (pl.col(NUMBER) >= low) & (pl.col(NUMBER) < high)
+        divided = [part.filter(within) for part in parts]
+        if any(map(len, divided)):
+            yield concat_events(divided, properties)
+
+
+def concat_events(parts: Sequence[pl.DataFrame], properties: Sequence[Column]) -> pl.DataFrame:
+    """Return the events of all *parts*."""
+    if len(parts) == 1:
+        return parts[0]
+    common = pl.concat([part.select(EVENT, DAY, NUMBER, INSTANT) for part in parts], rechunk=True)
+    values = [
+        concat_columns([part[property_column(at)] for part in parts], column).alias(property_column(at))
+        for at, column in enumerate(properties)
+    ]
+    return common.with_columns(values)

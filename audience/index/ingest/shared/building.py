@@ -24,6 +24,7 @@ from audience.index.ingest.shared.chunks import (
     FileStamp,
     group_chunks,
     read_chunks,
+    require_rows,
     require_unchanged,
     slice_table,
     spool_table,
@@ -226,19 +227,11 @@ def finish_shard(task: ShardTask) -> FinishedShard:
     table = replace(task.table, counts=ReadingCounts())
     rows = table.read_shard(read_chunks(task.chunks, table), task.chunks[0].first_row)
     require_unchanged(task.stamps)
-    _require_rows(count_rows(rows), task)
+    require_rows(count_rows(rows), sum(chunk.row_count for chunk in task.chunks), f"the shard {task.name}")
     work = task.draft.new_work()
     shard = FinishedShard(write_shard(work, task.name, rows, task.first_number), table.counts)
     task.draft.finish(shard, work)
     return shard
-
-
-def _require_rows(row_count: int, task: ShardTask) -> None:
-    """Raise ClusterError if fewer rows were read than the head has counted."""
-    expected = sum(chunk.row_count for chunk in task.chunks)
-    if row_count != expected:
-        message = f"{row_count:,} rows were read for the shard {task.name}, expected {expected:,}"
-        raise ClusterError(Problem("other-source", message, hint="the files were changed; build again"))
 
 
 def add_counts(counts: ReadingCounts, more: ReadingCounts) -> None:

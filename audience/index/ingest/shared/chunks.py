@@ -42,6 +42,13 @@ def require_unchanged(stamps: Iterable[FileStamp]) -> None:
             raise ClusterError(Problem("other-source", f"{stamp.path} {reason}", hint=hint))
 
 
+def require_rows(row_count: int, expected: int, what: str) -> None:
+    """Raise ClusterError if fewer rows were read for *what* than the head of the cluster has counted."""
+    if row_count != expected:
+        message = f"{row_count:,} rows were read for {what}, expected {expected:,}"
+        raise ClusterError(Problem("other-source", message, hint="the files were changed; start the command again"))
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive rows of a table.
