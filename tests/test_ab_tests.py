@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from callers import ID_FORMATS
 from test_sandbox_delivery import QUICK_OPTIONS, VENDOR_METHODS, make_credentials
+from test_vendor_crashes import lift_pace
 
 from audience import DeviceIndex, divide_by, plan
 from audience.delivery import SafetyLimits, campaign_runs, load_deliveries, record_runs, send
@@ -164,7 +165,8 @@ def check_records(index, folder: Path, variants) -> None:
 
 
 @pytest.mark.parametrize(("vendor", "method"), VENDOR_METHODS)
-def test_every_method_sends_each_part_its_text(index, sandbox, variants, tmp_path, vendor, method):
+def test_every_method_sends_each_part_its_text(index, sandbox, variants, tmp_path, monkeypatch, vendor, method):
+    lift_pace(monkeypatch)  # a method may allow one call in a quarter of a minute
     message = parse_message(MESSAGE)
     division = divide_by(message, language_of="language")
     result = write_requests(plan("everyone", vendor, index), index, tmp_path / "run", division=division)

@@ -8,6 +8,7 @@ import json
 from itertools import product
 
 import pytest
+from callers import CALLERS
 from fact_files import load_cases
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -38,11 +39,11 @@ def load_places(name):
 PLACES = {name: load_places(name) for name in SENDABLE_VENDORS}
 
 
-def example_value(place, field):
+def example_value(place, field, link_prefix="app://"):
     """Return a value that only this field of this place has, where the field takes any text."""
     if (place, field) == ("vivo", "channel_id"):
         return "1"
-    prefix = {"image": "https://x/", "link": "app://"}.get(field, "")
+    prefix = {"image": "https://x/", "link": link_prefix}.get(field, "")
     return VALUES.get(field, f"{prefix}{place}-{field}")
 
 
@@ -80,7 +81,7 @@ def vendor_words(name, place, platform):
 @pytest.mark.parametrize("name", SENDABLE_VENDORS)
 @pytest.mark.parametrize(("place", "field"), list(product((*PLATFORMS, *CHANNELS), CONTENT_TYPES)))
 def test_field_is_at_its_place_or_reported(name, place, field):
-    platform, value = PLATFORM_OF_CHANNEL.get(place, place), example_value(place, field)
+    platform, value = PLATFORM_OF_CHANNEL.get(place, place), example_value(place, field, CALLERS[name].link_prefix)
     if (platform, "title") not in PLACES[name]:
         pytest.skip("the vendor does not have the platform")
     places = PLACES[name].get(("ios" if place == "apns" else place, field))

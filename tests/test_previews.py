@@ -20,7 +20,7 @@ from audience.requests.writer import write_requests
 
 AUDIENCE = "male AND sample(60%, s)"  # which no vendor can express
 MESSAGE = {"title": "Hi", "body": "there", "subtitle": "s", "overrides": {"ios": {"title": "Hi iOS"}}}
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z")  # of expiry, a second later in the second body
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T[\d:]+Z| [\d:]+)")  # of expiry, a second later in the second body
 
 
 @pytest.fixture(scope="module")

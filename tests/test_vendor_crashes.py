@@ -51,6 +51,10 @@ def small_batches(name, way):
 
 @pytest.fixture
 def no_pace(monkeypatch):
+    lift_pace(monkeypatch)
+
+
+def lift_pace(monkeypatch):
     """Make calls as fast as they come: the sandbox has no rate limits here."""
 
     async def go(limiter, rate_limits):

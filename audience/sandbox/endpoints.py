@@ -49,7 +49,7 @@ def load_endpoints() -> dict[str, Endpoints]:
     """Return the endpoints of every emulated vendor by the vendor's name; versions that share them repeat them.
 
     >>> endpoints = load_endpoints()
-    >>> endpoints["emas_v2"].NAME, "umeng" in endpoints
+    >>> endpoints["emas_v2"].NAME, "braze" in endpoints
     ('emas', False)
     """
     modules = {name: get_vendor(name).sandbox for name in vendor_names()}

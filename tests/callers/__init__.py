@@ -28,6 +28,7 @@ class Caller:
         unknown_tagged: What becomes of calls for tags of a known and an unknown id, and of the unknown id alone.
         second_tag: A tag that the vendor takes, beside `vip`.
         id_format: Form of an id.
+        link_prefix: Beginning of a link that the vendor takes.
         keys: Keys that are neither the key nor the secret of the sandbox.
     """
 
@@ -40,6 +41,7 @@ class Caller:
     unknown_tagged: tuple[str, str] | None = None
     second_tag: str = "深圳"
     id_format: str = "{:032x}"
+    link_prefix: str = "app://"
     keys: Mapping[str, str] = field(default_factory=dict)
 
 

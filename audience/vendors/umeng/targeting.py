@@ -1,4 +1,4 @@
-"""Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
+"""Targeting of Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
 
 https://dev.umeng.com/push/android/api-doc: the page itself was not readable; "the page" below is a copy of Umeng's
 "U-push API集成文档" in a public README, read 2026-11-21. The beginning of the same page for iOS was readable:
@@ -43,12 +43,11 @@ from audience.language.windows import Comparison, Period, RelativeTime
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.relative_times import assume_times, split_range
 from audience.vendors.spec import (
-    TAGS_AND_IDS,
     WHITESPACE,
     Payload,
     Unsupported,
-    Vendor,
     VendorLimit,
+    find_id_problem,
     require_single_list,
 )
 from audience.vendors.value_names import ValueNames, read_values, spelling_problems, write_values
@@ -60,6 +59,7 @@ TAGS_DOCS = "https://info.umeng.com/detail?id=166&cateId=1"  # could not be read
 LIMITS = {
     "device_tokens": VendorLimit(500, PAGE),
     "alias": VendorLimit(500, PAGE),
+    "token_characters": VendorLimit(64, PAGE),  # of iOS; those of Android have 44
     "operands": VendorLimit(None, PAGE),
     "levels": VendorLimit(None, PAGE),
 }
@@ -80,6 +80,7 @@ KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
 VERSION_COMPARE_OPS: dict[str, CompareOp] = {">=": ">=", "<=": "<="}  # as in a sample of SendByFilter
 PAGE_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}  # the page writes > for the versions from one on
 COMPARISON_SIGNS = "<>=!"
+FORBIDDEN_ID_CHARS = f",{WHITESPACE}"  # commas divide a list, line breaks a file, and blanks around an id are dropped
 TODAY = RelativeTime("today")
 FILE_CASTS = ("filecast", "customizedcast")
 FILE = "file_id"  # kind of the reference to an uploaded file of device tokens or aliases
@@ -249,7 +250,9 @@ def emit(expr: Expr) -> Payload:
 
 
 def _emit_ids(ids: Ids, key: str) -> str:
-    problems = [problem for value in ids.values if (problem := VENDOR.id_problem(value))]
+    is_token = key == "device_tokens"
+    length, forbidden = (LIMITS["token_characters"].maximum, FORBIDDEN_ID_CHARS) if is_token else (None, ",")
+    problems = [problem for value in ids.values if (problem := find_id_problem(value, length, forbidden))]
     return ",".join(require_single_list(ids, LIMITS[key].maximum, problems))
 
 
@@ -396,28 +399,3 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
 def target_ids(ids: Sequence[str]) -> Payload:
     """Return the targeting object of at most 500 device tokens."""
     return {"type": "listcast", "device_tokens": ",".join(ids)}
-
-
-VENDOR = Vendor(
-    name="umeng",
-    title="Umeng U-Push",
-    docs_url=PAGE,
-    docs_read_on="2026-11-21",
-    fragment="any AND, OR and NOT of tags and active since DAY; or device tokens, or aliases of one type, alone",
-    limits=LIMITS,
-    id_columns=("umeng",),
-    shape=SHAPE,
-    supported=TAGS_AND_IDS | {Compare, Between, Within, Reference},
-    value_names=VALUE_NAMES,
-    undocumented_nots=frozenset(KEYS_BY_TYPE) - {UNTYPED},
-    tag_problems=tag_problems,
-    assumptions=assumptions,
-    parse=parse,
-    emit=emit,
-    view=view_atom,
-    target_ids=target_ids,
-    max_ids=500,
-    forbidden_id_chars=",",
-    type_aliases=TYPES_BY_KEY,
-    builtins={type_: key for type_, key in KEYS_BY_TYPE.items() if type_ != UNTYPED} | {"active": "launch_from"},
-)
