@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import httpx
 import polars as pl
 import pytest
+from callers import make_keys
 from virtual_time import VirtualTime
 
-from audience import DeliveryError, DeviceIndex, MessageError, Plan, get_vendor, parse
+from audience import DeliveryError, DeviceIndex, MessageError, Plan, get_vendor, parse, vendor_names
 from audience.delivery import SafetyLimits, SendOptions, resume, run_waiting, send, status
 from audience.delivery.campaign_runs import load_all_statuses
 from audience.delivery.deliveries import load_deliveries
@@ -20,7 +21,6 @@ from audience.delivery.transport.retry import RetryPolicy
 from audience.delivery.withdrawal import withdraw
 from audience.requests.writer import write_requests
 from audience.sandbox import Population, Sandbox
-from audience.sandbox.sandbox import KEY, SECRET
 from audience.vendors.delivery_spec import Credentials
 
 DEVICES = 3_500
@@ -67,10 +67,7 @@ class Runs:
     def __init__(self, vendor, index, sandbox, now, path):
         self.vendor, self.index, self.sandbox, self.now, self.path = vendor, index, sandbox, now, path
         self.options = SendOptions(RetryPolicy(initial_delay=0.01, max_delay=0.1), clock=now.clock())
-        delivery = get_vendor(vendor).delivery
-        keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
-        keys |= {key: values[0] for key, values in delivery.optional_keys.items()}
-        self.credentials = Credentials(sandbox.url, {**keys, **({"app_key": "1"} if "emas" in vendor else {})})
+        self.credentials = Credentials(sandbox.url, make_keys(vendor))
 
     def emit(self, native=False):
         meant = parse("everyone")
@@ -130,7 +127,17 @@ def make_runs(index, sandbox, now, tmp_path):
     return make
 
 
-VENDORS_THAT_KEEP = [("emas", False), ("emas_v2", False), ("tpns", True)]
+def list_kept():
+    """Return the vendors that keep calls, and whether these have native targets: by ids, if both are kept."""
+    for name in vendor_names(can="send"):
+        delivery = get_vendor(name).delivery
+        if any(method.schedule for method in delivery.send_methods):
+            yield name, False
+        elif delivery.native_method.schedule:
+            yield name, True
+
+
+VENDORS_THAT_KEEP = list(list_kept())
 
 
 @pytest.mark.parametrize(("vendor", "native"), VENDORS_THAT_KEEP)
