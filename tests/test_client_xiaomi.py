@@ -12,6 +12,7 @@ from vendor_calls import ManualClock, make_router, send_call
 
 from audience import get_vendor, parse, render
 from audience.messages import parse_message
+from audience.sandbox.http_types import HttpCall
 from audience.vendors.delivery_spec import Credentials, SendCall, SigningContext
 
 XIAOMI = get_vendor("xiaomi")
@@ -82,8 +83,22 @@ def test_job_of_the_client_is_found_and_ended():
         for word in ("exist", "delete", "exist", "delete")
     ]
     assert codes == ["", "", "65028", "65028"]
+    assert trace(router, message) == {"id": message, "resolved": 1, "delivered": 0}
     clock.now += 86_400
     assert router.states["xiaomi"].delivery_log.flush_due().counts_by_id() == {}
+
+
+def trace(router, message):
+    """What the client reads of a message."""
+    call = HttpCall("GET", "/v1/trace/message/status", {"msg_id": message}, {"authorization": HEADER})
+    return send_call(router, "xiaomi", call).body["data"]["data"]
+
+
+def test_message_of_the_client_is_traced_by_its_id():
+    router = make_router()
+    message = send_call(router, "xiaomi", post_path(f"/v3/message/all {MESSAGE}")).message_id
+    assert trace(router, message) == {"id": message, "resolved": 4, "delivered": 4}
+    assert send_call(router, "xiaomi", HttpCall("GET", "/v1/trace/message/status", {}, {"authorization": HEADER})).code
 
 
 def test_jobs_are_ended_by_their_jobkey():

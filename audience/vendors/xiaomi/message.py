@@ -38,9 +38,8 @@ SUPPORT = ContentSupport(
 ALL_EFFECTS = -1  # sound, vibration and light: Xiaomi's own default
 OPEN_PAGE, OPEN_URL = "2", "3"  # what a click does
 MILLISECONDS = 1_000
-HINTS = {
-    "image": "upload it to Xiaomi, and set extra.notification_bigPic_uri in vendor.xiaomi",
-    "badge": "set extra.badge in vendor.xiaomi",
+HINTS = {  # fields that Xiaomi's SDK for apps reads
+    "image": "upload it to Xiaomi; set extra.notification_style_type 2 and notification_bigPic_uri in vendor.xiaomi"
 }
 
 

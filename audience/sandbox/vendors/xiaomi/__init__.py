@@ -1,9 +1,10 @@
-"""Xiaomi Push: POST /v2|v3/message/…, and jobs of messages that wait: /v2/schedule_job/exist and delete, /v3/… delete.
+"""Xiaomi Push: POST /v2|v3/message/…, jobs of messages that wait, and GET /v1/trace/message/status.
 
 https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559 and pId=1560. What could not be read there: every reply
 has the HTTP status 200 here, as those that others have printed; a `time_to_send` that has passed is delivered at once,
-one more than seven days ahead is a wrong value; a topic without devices is accepted, and code 65028 says that no such
-job waits. The numbers of messages of a day are not counted: they hang on the channel of a message.
+one more than seven days ahead is a wrong value; a topic without devices is accepted, and code 65028 says that there is
+no such job or message. A trace has the fields that the client yilee/xiaomi-push (Go) reads, without those of clicks.
+The numbers of messages of a day are not counted: they hang on the channel of a message.
 """
 
 import re
@@ -15,10 +16,11 @@ from audience.sandbox.vendors.xiaomi.message_checks import check_message, read_d
 from audience.sandbox.vendors.xiaomi.targets import KINDS, select_targets
 
 NAME = "xiaomi"
+TRACE_PATH = "/v1/trace/message/status"
 JOB_PATHS = ("/v2/schedule_job/exist", "/v2/schedule_job/delete", "/v3/schedule_job/delete")
 V2_PATHS = tuple(f"/v2/message/{kind}" for kind in KINDS)
 V3_PATHS = tuple(f"/v3/message/{kind}" for kind in KINDS if kind != "user_account")
-PATHS = (*V2_PATHS, *V3_PATHS, *JOB_PATHS)
+PATHS = (*V2_PATHS, *V3_PATHS, *JOB_PATHS, TRACE_PATH)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "10017", "200002"
 RATE_LIMIT = (500, 1.0)  # calls, seconds, of an app with fewer than 100,000 users
 SECRET_HEADER = re.compile(r"key=(\S+)")
@@ -40,14 +42,16 @@ def endpoint_name(call: HttpCall) -> str:
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call; deliver the message, or find or end the job of one that waits; and reply."""
-    if call.method != "POST":
-        raise VendorRefusal(10012, "Only POST is supported")
+    """Check the call; deliver the message, find or end the job of one that waits, or trace one; and reply."""
+    if call.method != ("GET" if call.path == TRACE_PATH else "POST"):
+        raise VendorRefusal(10012, f"{call.method} is not supported")
     secret = SECRET_HEADER.fullmatch(call.headers.get("authorization", ""))
     if secret is None or not state.accepts_credentials(state.key or "", secret[1]):
         raise VendorRefusal(21301, "Invalid application secret.")
     if not state.rate_limiter.try_acquire("call", *RATE_LIMIT):
         raise VendorRefusal(RATE_LIMIT_CODE, "exceed qps")
+    if call.path == TRACE_PATH:
+        return _trace(call, state)
     return _handle_job(call, state) if call.path in JOB_PATHS else _send(call, state)
 
 
@@ -70,7 +74,7 @@ def _handle_job(call: HttpCall, state: VendorState) -> HttpReply:
     key = "jobkey" if call.path.startswith("/v3/") else "job_id"
     if not (name := call.form.get(key)):
         raise VendorRefusal(10016, f"{key} is empty")
-    jobs = [name] if key == "job_id" else list(_find_messages(name, state))
+    jobs = [name] if key == "job_id" else _find_messages(name, state)
     waiting = [job for job in jobs if log.waiting.intersection(log.places_by_message.get(job, ()))]
     if not waiting:
         raise VendorRefusal(65028, "no such job")
@@ -78,6 +82,17 @@ def _handle_job(call: HttpCall, state: VendorState) -> HttpReply:
         for job in waiting:
             log.cancel_message(job)
     return HttpReply(200, {"result": "ok", "trace_id": TRACE_ID, "code": 0, "data": {}, "description": "成功"})
+
+
+def _trace(call: HttpCall, state: VendorState) -> HttpReply:
+    """Return how many devices the message of an id has, and how many got it."""
+    log, name = state.delivery_log, call.query.get("msg_id", "")
+    if name not in log.places_by_message:
+        raise VendorRefusal(65028, "no such message")
+    deliveries = [log.deliveries[place] for place in log.places_by_message[name]]
+    delivered = sum(len(each.rows) for each in deliveries if each.state == "delivered")
+    trace = {"id": name, "resolved": sum(len(each.rows) for each in deliveries), "delivered": delivered}
+    return HttpReply(200, {"result": "ok", "trace_id": TRACE_ID, "code": 0, "data": {"data": trace}})
 
 
 def _find_messages(jobkey: str, state: VendorState) -> list[str]:
