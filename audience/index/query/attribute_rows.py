@@ -117,7 +117,12 @@ def _rows_by_bit_slices(
 ) -> BitMap:
     """Return the rows whose bit-sliced rank is in the range from *start* to *stop*, without *stop*."""
     present, slices = bit_slices(attribute, shard)
-    rows = present if among is None else present & among
+    if among is None:
+        operands = [RowSet(present, nbytes=bitmaps.bitmap_nbytes(present)), ~bitmaps.rows_from_number(slices, stop)]
+        if start:
+            operands.append(bitmaps.rows_from_number(slices, start))
+        return bitmaps.intersect(operands).bitmap
+    rows = present & among
     below_stop = bitmaps.rows_less_than(slices, stop, rows)
     return below_stop - bitmaps.rows_less_than(slices, start, rows) if start else below_stop
 

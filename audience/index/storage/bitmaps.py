@@ -308,6 +308,32 @@ def _is_computed(operand: RowSet | LazyUnion) -> bool:
     return isinstance(operand, LazyUnion) and len(operand.bitmaps) > 1
 
 
+def rows_from_number(bit_slices: Sequence[BitMap], bound: int) -> RowSet:
+    """Return the rows whose bit-sliced number is *bound* or more, out of all rows: one in no slice has the number 0.
+
+    Slice i holds the rows whose number has bit i set; the lowest bit comes first. Each bit of *bound* takes one
+    operation: the lower bits are compared before, and decide where the bit is equal.
+
+    >>> rows_from_number([BitMap([1, 3]), BitMap([2, 3])], 2).bitmap, rows_from_number([BitMap([1])], 0).complemented
+    (BitMap([2, 3]), True)
+    """
+    #   number of row   0  1  2  3      bound 2 = binary 10
+    #   slice 0 (1s)    .  x  .  x      bit 0 of the bound is 0: no lower bits differ, and every row has 0 or more
+    #   slice 1 (2s)    .  .  x  x      bit 1 of the bound is 1: rows 2, 3 with it, if their lower bits reach the bound
+    if bound >> len(bit_slices):
+        return RowSet(BitMap())
+    first = (bound & -bound).bit_length() - 1  # bits below are 0
+    if first < 0:
+        return RowSet(BitMap(), complemented=True)
+    rows = BitMap(bit_slices[first], optimize=False)
+    for bit in range(first + 1, len(bit_slices)):
+        if bound >> bit & 1:
+            rows &= bit_slices[bit]
+        else:
+            rows |= bit_slices[bit]
+    return RowSet(rows, nbytes=2 * len(rows))
+
+
 def rows_less_than(bit_slices: Sequence[BitMap], bound: int, present: BitMap) -> BitMap:
     """Return the rows of *present* whose bit-sliced number is less than *bound*.
 
