@@ -179,6 +179,35 @@ def test_cluster_writes_the_requests_of_one_process(text, vendor, lines, index, 
         assert written(tmp_path / f"{name}0") == written(tmp_path / f"{name}1")
 
 
+def test_head_evaluates_no_shard_and_lists_the_skipped_devices(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 40)
+    devices = messy_table(150).with_columns(
+        tpns_token=pl.when(pl.int_range(150) % 3 > 0).then(pl.format("p{}", pl.int_range(150))),
+        platform=pl.lit("ios"),
+    )
+    index = DeviceIndex.build(devices, tmp_path / "index", timezone="UTC")
+    plan = audience.plan("x", "tpns", index).sent_by_ids(audience.Problem("by-ids", "asked"))
+    alone = writer.write_requests(plan, index, tmp_path / "alone")
+    assert alone.skipped_count > 20 and alone.id_count > 50 and alone.platforms
+    monkeypatch.setattr(DeviceIndex, "resolve", pytest.fail)
+    cluster = ForgettingCluster(index)
+    assert writer.write_requests(plan, index, tmp_path / "shared", cluster=cluster) == alone
+    assert written(tmp_path / "shared") == written(tmp_path / "alone")
+    assert "skipped.ndjson" in written(tmp_path / "shared")
+
+
+class ForgettingCluster(PicklingCluster):
+    """Cluster whose head may not load a bitmap of its index."""
+
+    def __init__(self, index):
+        self.shards = index.snapshot.evaluated_shards
+
+    def map(self, function, arguments):
+        loaded = [shard.loaded_count for shard in self.shards]
+        yield from super().map(function, arguments)
+        assert [shard.loaded_count for shard in self.shards] == loaded
+
+
 def test_worker_that_resolves_another_number_of_ids_is_refused(index, tmp_path, monkeypatch):
     plan = audience.plan("x", "xiaomi", index).sent_by_ids(audience.Problem("by-ids", "asked"))
 

@@ -1,8 +1,8 @@
 """Batches of device ids, each within the limits of one request."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from itertools import accumulate, pairwise
 
 import polars as pl
@@ -28,6 +28,36 @@ from audience.vendors.spec import Payload, Vendor
 
 SKIPPED_SCHEMA = {"device": pl.String, "reason": pl.String, "message": pl.String}
 SIMPLE_REPR_PATTERN = "^[ -&(-[\\]-~]*$"  # strings whose `repr` is the string in single quotes
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCounts:
+    """Number of skipped devices and the message of the first one, by reason, in the order of the devices."""
+
+    by_reason: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "ReasonCounts":
+        """Return the counts of some skipped devices."""
+        grouped = frame.group_by("reason", maintain_order=True).agg(pl.len(), pl.first("message"))
+        return cls({reason: (count, message) for reason, count, message in grouped.iter_rows()})
+
+
+def add_reasons(counts: ReasonCounts, more: ReasonCounts) -> ReasonCounts:
+    """Return the counts of both, whose first devices are those of *counts*."""
+    added = dict(counts.by_reason)
+    for reason, (count, message) in more.by_reason.items():
+        before, first_message = added.get(reason, (0, message))
+        added[reason] = before + count, first_message
+    return ReasonCounts(added)
+
+
+def describe_reasons(counts: ReasonCounts, device_count: int) -> list[Problem]:
+    """Return a problem for each reason, with the number of devices among all, and the first id."""
+    return [
+        Problem(reason, f"{count:,} of {format_count(device_count, 'device')} skipped: {message}")
+        for reason, (count, message) in counts.by_reason.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -109,26 +139,12 @@ class Batches:
     def iter_skipped(self) -> Iterator[pl.DataFrame]:
         """Yield the skipped devices in chunks, each by an id that it does have, with the reason."""
         for shard, rows in self.skipped_devices.shard_rows:
-            for chunk in iter_slices(rows, IDS_PER_SLICE):
-                yield _describe_skipped(shard, chunk, self.skipped_devices.snapshot.id_columns, self.vendor)
+            yield from iter_skipped_rows(shard, rows, self.skipped_devices.snapshot.id_columns, self.vendor)
 
     def skipped_problems(self) -> list[Problem]:
         """Return a problem for each reason, with the number of devices and the first id."""
-        device_count = len(self.deliverable) + len(self.skipped_devices)
-        return [
-            Problem(reason, f"{count:,} of {format_count(device_count, 'device')} skipped: {message}")
-            for reason, (count, message) in self._reason_counts.items()
-        ]
-
-    @cached_property
-    def _reason_counts(self) -> dict[str, tuple[int, str]]:
-        counts: dict[str, tuple[int, str]] = {}
-        for frame in self.iter_skipped():
-            by_reason = frame.group_by("reason", maintain_order=True).agg(pl.len(), pl.first("message"))
-            for reason, count, message in by_reason.iter_rows():
-                count_so_far, first_message = counts.get(reason, (0, message))
-                counts[reason] = count_so_far + count, first_message
-        return counts
+        reasons = reduce(add_reasons, map(ReasonCounts.of, self.iter_skipped()), ReasonCounts())
+        return describe_reasons(reasons, len(self.deliverable) + len(self.skipped_devices))
 
 
 @check_arguments
@@ -205,6 +221,14 @@ def iter_json_bodies(devices: DeviceSet, vendor: str) -> Iterator[bytes]:
     target = get_vendor(vendor, can="emit")
     blocks = iter_json_blocks(select_deliverable_devices(devices, target), target)
     return (body for block in blocks for body in block.iter_bodies())
+
+
+def iter_skipped_rows(
+    shard: Shard, rows: RowNumbers, id_columns: Sequence[IdColumn], vendor: Vendor
+) -> Iterator[pl.DataFrame]:
+    """Yield the devices at *rows*, which *vendor* cannot reach, in chunks, each by an id that it does have."""
+    for chunk in iter_slices(rows, IDS_PER_SLICE):
+        yield _describe_skipped(shard, chunk, id_columns, vendor)
 
 
 def _describe_skipped(shard: Shard, rows: RowNumbers, id_columns: Sequence[IdColumn], vendor: Vendor) -> pl.DataFrame:

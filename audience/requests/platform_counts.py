@@ -1,6 +1,7 @@
 """Devices of requests by platform, and how many of them a message leaves out because it is for other platforms."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from audience.errors import Problem
 from audience.index.query.device_set import DeviceSet
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
 from audience.language.platforms import PLATFORM_TYPE
 
 
@@ -24,21 +26,44 @@ class PlatformCount:
         return {"platform": self.platform, "devices": self.devices}
 
 
+@dataclass(frozen=True, slots=True)
+class ShardPlatforms:
+    """Devices of a shard by platform, those whose platform is known, and all of them."""
+
+    counts: Mapping[str, int]
+    known: int
+    devices: int
+
+
 def count_platforms(devices: DeviceSet) -> tuple[PlatformCount, ...] | None:
     """Return the number of *devices* on each platform, the most frequent first; None if the index does not know it."""
-    snapshot = devices.snapshot
-    if snapshot.roles.get(PLATFORM_TYPE) != "string":
+    if not knows_platforms(devices.snapshot):
         return None
-    counts, known = dict[str, int](), 0
-    for shard, rows in zip(snapshot.shards, devices.bitmaps, strict=True):
-        by_platform = {name: rows & bitmap for name, bitmap in _iter_platforms(shard)} if rows else {}
-        known += len(BitMap.union(BitMap(), *by_platform.values()))
-        for name, found in by_platform.items():
-            counts[name] = counts.get(name, 0) + len(found)
-    if sum(counts.values()) != known:  # devices on several platforms
+    return rank_platforms(map(count_in_shard, devices.snapshot.shards, devices.bitmaps))
+
+
+def knows_platforms(snapshot: Snapshot) -> bool:
+    """Return whether devices of the index may have a platform."""
+    return snapshot.roles.get(PLATFORM_TYPE) == "string"
+
+
+def count_in_shard(shard: Shard, rows: BitMap) -> ShardPlatforms:
+    """Return the number of devices at *rows* on each platform."""
+    by_platform = {name: rows & bitmap for name, bitmap in _iter_platforms(shard)} if rows else {}
+    counts = {name: len(found) for name, found in by_platform.items()}
+    return ShardPlatforms(counts, len(BitMap.union(BitMap(), *by_platform.values())), len(rows))
+
+
+def rank_platforms(shards: Iterable[ShardPlatforms]) -> tuple[PlatformCount, ...] | None:
+    """Return the number of devices on each platform, the most frequent first; None if one is on several."""
+    counts, known, devices = Counter[str](), 0, 0
+    for shard in shards:
+        counts.update(shard.counts)
+        known, devices = known + shard.known, devices + shard.devices
+    if counts.total() != known:
         return None
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    listed = [*ranked, (None, len(devices) - known)]
+    listed = [*ranked, (None, devices - known)]
     return tuple(PlatformCount(name, count) for name, count in listed if count)
 
 

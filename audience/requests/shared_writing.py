@@ -113,9 +113,13 @@ def write_files_on_cluster(
     for entry, (_, stop) in zip(cluster.map(write_file, tasks), ranges, strict=True):
         entries.append(entry)
         progress("writing ids", stop, sum(listed))
-    for left in name_file(1).parent.glob(f".*{TEMP_SUFFIX}"):  # by a process that was killed
-        left.unlink(missing_ok=True)
     return entries
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed have left in *folder*."""
+    for left in folder.glob(f".*{TEMP_SUFFIX}"):
+        left.unlink(missing_ok=True)
 
 
 def _divide_ids(id_count: int, max_ids: int, max_lines: int, first_lines: int) -> Iterator[tuple[int, int]]:

@@ -29,6 +29,7 @@ from audience.index.device_index import DeviceIndex
 from audience.index.query.shared_shards import SnapshotPlace
 from audience.index.query.validate import validate_and_expand
 from audience.index.records.policies import policies_digest
+from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Limit, Top
 from audience.language.id_files import id_files_json
 from audience.language.printer import render
@@ -39,9 +40,11 @@ from audience.requests.audit import AUDIT_FILE, audit_emission, keep_audit
 from audience.requests.batching import Batches, batch_audience, divide_batches
 from audience.requests.division import DIVIDED, Division
 from audience.requests.json_bodies import BodyBlock, make_body_block
-from audience.requests.platform_counts import count_platforms
-from audience.requests.shared_writing import ListedIds, write_files_on_cluster
+from audience.requests.platform_counts import PlatformCount, count_platforms
+from audience.requests.shared_listing import EmittedExprs, list_on_cluster
+from audience.requests.shared_writing import ListedIds, remove_drafts, write_files_on_cluster
 from audience.tag_sync.desired import digest_devices
+from audience.vendors import get_vendor
 
 MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
@@ -164,9 +167,12 @@ def fill_request_folder(
     plan = replace_fields(plan, index=index)
     if division is not None:
         plan = plan.sent_by_ids(DIVIDED)
-    device_count = index.count(plan.target, **plan.question)
+    device_count = index.count(plan.target, **plan.question, cluster=cluster)
     if device_count == 0:  # an empty audience needs no requests, native ones neither
         plan = replace_fields(plan, native=(), by_ids=None)
+    if cluster is not None and division is None and is_shareable(plan):
+        listing = _write_shared_listing(plan, index.snapshot, folder, cluster, progress)
+        return _write_manifest(plan, listing, device_count, folder, schedule=schedule)
     batches, held_out = None, 0
     if plan.by_ids is not None:
         batches = batch_audience(plan.by_ids, plan.vendor, partial(index.resolve, **plan.question))
@@ -184,8 +190,15 @@ def fill_request_folder(
         division=division,
         schedule=schedule,
         held_out=held_out,
-        cluster=cluster,
     )
+
+
+def is_shareable(plan: Plan) -> bool:
+    """Return whether the processes of a cluster can write the requests of *plan*.
+
+    Which devices a limit has depends on all shards, and native requests alone fill a file rarely.
+    """
+    return not isinstance(plan.by_ids, Limit | Top) and len(plan.native) < MAX_LINES_PER_FILE
 
 
 def keep_emission(folder: Path, draft: Path) -> None:
@@ -205,16 +218,98 @@ def write_plan(
     division: Division | None = None,
     schedule: Mapping[str, Any] | None = None,
     held_out: int = 0,
-    cluster: Cluster | None = None,
 ) -> EmitResult:
     """Write the native requests of *plan* and its *batches* into *folder*."""
-    ids = None if cluster is None else _find_shared_ids(plan, batches)
-    if cluster is None or batches is None or ids is None:
-        files = _write_request_files(folder, plan, batches, progress)
-    else:
-        files = _write_shared_files(folder, plan, batches, ids, cluster, progress)
-    if batches is not None and batches.skipped_devices:
+    listing = _write_listing(plan, batches, folder, progress)
+    return _write_manifest(plan, listing, device_count, folder, division=division, schedule=schedule, held_out=held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Requests that were written: their files, and the devices that are listed by id.
+
+    Attributes:
+        files: Entries of the manifest.
+        batches: Number of bodies with ids.
+        id_count: Number of ids.
+        skipped_count: Number of devices without a deliverable id.
+        problems: What becomes of devices whose language or time zone is not known, and of those that are skipped.
+        parts: Parts, if the ids are divided.
+        platforms: Devices that are reached, by platform.
+    """
+
+    files: tuple[dict[str, Any], ...]
+    batches: int = 0
+    id_count: int = 0
+    skipped_count: int = 0
+    problems: tuple[Problem, ...] = ()
+    parts: tuple[dict[str, Any], ...] = ()
+    platforms: tuple[PlatformCount, ...] | None = None
+
+
+def _write_listing(plan: Plan, batches: Batches | None, folder: Path, progress: Progress) -> _Listing:
+    """Write the files of requests in this process."""
+    files = _write_request_files(folder, plan, batches, progress)
+    if batches is None:
+        return _Listing(tuple(files), platforms=_count_platforms(plan, batches))
+    if batches.skipped_devices:
         files.append(write_skipped(folder / SKIPPED_FILE, batches.iter_skipped()))
+    return _Listing(
+        tuple(files),
+        len(batches),
+        len(batches.deliverable),
+        len(batches.skipped_devices),
+        (*batches.notes, *batches.skipped_problems()),
+        tuple(list_parts(batches)),
+        _count_platforms(plan, batches),
+    )
+
+
+def _write_shared_listing(
+    plan: Plan, snapshot: Snapshot, folder: Path, cluster: Cluster, progress: Progress
+) -> _Listing:
+    """Let the processes of *cluster* write the files of requests."""
+    by_ids = None if plan.by_ids is None else validate_and_expand(plan.by_ids, snapshot, plan.as_of)
+    target = validate_and_expand(plan.target, snapshot, plan.as_of) if plan.native else None
+    if by_ids is None and target is None:
+        return _write_listing(plan, None, folder, progress)
+    exprs = EmittedExprs(by_ids, target, plan.vendor)
+    found = list_on_cluster(exprs, snapshot, folder, cluster)
+    if by_ids is None:
+        files = _write_request_files(folder, plan, None, progress)
+        return _Listing(tuple(files), platforms=found.platforms)
+    ids = ListedIds(SnapshotPlace.of(snapshot), by_ids, plan.vendor)
+    native = [orjson.dumps(payload) + b"\n" for payload in plan.native]
+
+    def name_file(number: int) -> Path:
+        return folder / REQUEST_FILE.format(number)
+
+    files = write_files_on_cluster(ids, found.listed, native, name_file, MAX_LINES_PER_FILE, cluster, progress)
+    if found.skipped_count:
+        files.append(_write_checksummed(folder / SKIPPED_FILE, found.iter_skipped()))
+    remove_drafts(folder)
+    id_count = sum(found.listed)
+    return _Listing(
+        tuple(files),
+        -(-id_count // get_vendor(plan.vendor, can="emit").max_ids),
+        id_count,
+        found.skipped_count,
+        tuple(found.skipped_problems()),
+        platforms=found.platforms,
+    )
+
+
+def _write_manifest(
+    plan: Plan,
+    listing: _Listing,
+    device_count: int,
+    folder: Path,
+    *,
+    division: Division | None = None,
+    schedule: Mapping[str, Any] | None = None,
+    held_out: int = 0,
+) -> EmitResult:
+    """Write the manifest of the requests of *plan* into *folder*, and log and audit them."""
     result = EmitResult(
         vendor=plan.vendor,
         expression=render(plan.written or plan.expr),
@@ -223,12 +318,12 @@ def write_plan(
         timezone=None if plan.as_of is None else plan.as_of.zone.key,
         devices=device_count,
         native=len(plan.native),
-        batches=0 if batches is None else len(batches),
-        id_count=0 if batches is None else len(batches.deliverable),
-        skipped_count=0 if batches is None else len(batches.skipped_devices),
-        reasons=(*plan.reasons, *(() if batches is None else (*batches.notes, *batches.skipped_problems()))),
+        batches=listing.batches,
+        id_count=listing.id_count,
+        skipped_count=listing.skipped_count,
+        reasons=(*plan.reasons, *listing.problems),
         assumptions=plan.assumptions,
-        files=tuple(files),
+        files=listing.files,
         id_files=tuple(id_files_json(plan.expr)),
         index=None if plan.index is None else plan.index.snapshot.location,
         removed=plan.removed,
@@ -238,9 +333,9 @@ def write_plan(
         without_policies=plan.without_policies,
         policies_digest="" if plan.index is None else policies_digest(plan.index.snapshot.storage),
         division=None if division is None else division.to_json(),
-        parts=tuple(list_parts(batches)),
+        parts=listing.parts,
         held_out=held_out,
-        platforms=_count_platforms(plan, batches),
+        platforms=None if listing.platforms is None else tuple(each.to_json() for each in listing.platforms),
         schedule=dict(schedule or {}),
         synced=tuple(each.to_json() for each in plan.synced) if plan.native else (),
         native_exprs=tuple(map(render_with_ids, plan.request_exprs)) if plan.native and plan.synced else (),
@@ -268,7 +363,7 @@ def list_parts(batches: Batches | None) -> list[dict[str, Any]]:
     return [] if batches is None or batches.divided is None else [part.to_json() for part in batches.parts]
 
 
-def _count_platforms(plan: Plan, batches: Batches | None) -> tuple[dict[str, Any], ...] | None:
+def _count_platforms(plan: Plan, batches: Batches | None) -> tuple[PlatformCount, ...] | None:
     """Return the devices that the requests reach by platform."""
     if plan.native and plan.index is not None:
         devices = plan.index.resolve(plan.target, **plan.question)
@@ -277,8 +372,7 @@ def _count_platforms(plan: Plan, batches: Batches | None) -> tuple[dict[str, Any
         reached = batches.deliverable
     else:
         return None
-    counts = count_platforms(reached)
-    return None if counts is None else tuple(each.to_json() for each in counts)
+    return count_platforms(reached)
 
 
 def first_request_file(folder: Path) -> Path:
@@ -318,33 +412,6 @@ def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, prog
         for sync in syncs:
             sync.result()
     return entries
-
-
-def _find_shared_ids(plan: Plan, batches: Batches | None) -> ListedIds | None:
-    """Return the ids of *batches* as the processes of a cluster find them; None if this process writes them.
-
-    The rows of a limit or of parts depend on all shards, and native requests alone are few.
-    """
-    expr = plan.by_ids
-    if plan.index is None or batches is None or batches.divided is not None or expr is None:
-        return None
-    if isinstance(expr, Limit | Top) or len(plan.native) >= MAX_LINES_PER_FILE:
-        return None
-    snapshot = batches.deliverable.snapshot
-    return ListedIds(SnapshotPlace.of(snapshot), validate_and_expand(expr, snapshot, plan.as_of), plan.vendor)
-
-
-def _write_shared_files(
-    folder: Path, plan: Plan, batches: Batches, ids: ListedIds, cluster: Cluster, progress: Progress
-) -> list[dict[str, Any]]:
-    """Write all request files by the processes of *cluster*."""
-    listed = [len(bitmap) for bitmap in batches.deliverable.bitmaps]
-    native = [orjson.dumps(payload) + b"\n" for payload in plan.native]
-
-    def name_file(number: int) -> Path:
-        return folder / REQUEST_FILE.format(number)
-
-    return write_files_on_cluster(ids, listed, native, name_file, MAX_LINES_PER_FILE, cluster, progress)
 
 
 def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[BodyBlock]:
