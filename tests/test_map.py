@@ -11,7 +11,8 @@ import audience
 PACKAGE_FOLDER = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(PACKAGE_FOLDER)): file for file in sorted(PACKAGE_FOLDER.rglob("*.py"))}
 DEPENDENCY_MODULES = {
-    "aiohttp": {"sandbox/server.py"},
+    "aiohttp": {"sandbox/server.py", "delivery/transport/direct_client.py"},
+    "yarl": {"delivery/transport/direct_client.py"},
     "pygments": {"language/highlighting.py"},
     "regex": {"language/grammar.py", "language/printer.py"},
     "wcwidth": {"span.py"},
@@ -26,8 +27,8 @@ DEPENDENCY_MODULES = {
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/sqlite_file.py"},
     "httpx": {
-        *("delivery/transport/http.py", "delivery/transport/environment.py", "testing/fake_vendor.py"),
-        "index/ingest/locations/web_files.py",
+        *(f"delivery/transport/{name}.py" for name in ("http", "proxied_client", "environment")),
+        *("testing/fake_vendor.py", "index/ingest/locations/web_files.py"),
     },
     "duckdb": set(),  # index/ingest/locations/databases.py imports drivers by their names
     "deltalake": set(),

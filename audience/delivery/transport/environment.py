@@ -44,6 +44,12 @@ def find_proxy_problems() -> Iterator[Problem]:
         yield Problem("bad-proxy", message, hint=NO_PROXY_HINT)
 
 
+def has_proxy() -> bool:
+    """Return whether the environment names a proxy for some of the hosts."""
+    values = getproxies()
+    return any(values.get(scheme) for scheme in PROXY_SCHEMES)
+
+
 def _find_proxy_problem(variable: str, value: str) -> Problem | None:
     """Return why no client can use the proxy *value*, or None.
 
