@@ -5,12 +5,15 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from callers import make_keys
 from callers.getui import getui_call
 from test_messages import parse_fact_message, problem_lines
-from vendor_calls import ManualClock, make_router, send_call
+from vendor_calls import TABLE, ManualClock, make_router, send_call
 
-from audience import DeliveryError, MessageError, get_vendor, parse
-from audience.sandbox import KEY, SECRET
+from audience import DeliveryError, DeviceIndex, MessageError, get_vendor, parse, plan
+from audience.delivery import SafetyLimits, send
+from audience.requests.writer import write_requests
+from audience.sandbox import KEY, SECRET, Population, Sandbox
 from audience.sandbox.http_types import HttpCall
 from audience.vendors.delivery_spec import (
     Accepted,
@@ -323,6 +326,26 @@ def test_list_is_pushed_by_its_task_until_it_is_stopped_or_over():
     clock.now += 7_201
     assert push_list(created[1], "r3").code == "20001"
     assert desks.states["getui"].delivery_log.counts_by_id() == {"r1": 1, "r2": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("alias(u1, u3)", ["r1", "r3"]),  # by a list, whose message is created first
+        ("alias(u2)", ["r2"]),
+        ("a AND b", ["r1"]),
+        ('registration_id("r1", "r4")', ["r1", "r4"]),
+    ],
+)
+def test_native_requests_are_sent_to_the_sandbox(tmp_path, text, told):
+    index = DeviceIndex.build(TABLE.select("registration_id", "tags", "alias"), tmp_path / "devices.index")
+    planned = plan(text, "getui", index, vendor_has="all")
+    assert (len(planned.native), planned.by_ids) == (1, None)
+    write_requests(planned, index, tmp_path / "run")
+    with Sandbox(Population(TABLE), key=KEY, secret=SECRET) as sandbox:
+        application, limits = Credentials(sandbox.url, make_keys("getui")), SafetyLimits(max_devices=10)
+        assert send(tmp_path / "run", {"title": "Hi", "body": "there"}, application, limits).done
+        assert sandbox.delivery_counts("getui") == dict.fromkeys(told, 1)
 
 
 def test_scheduled_task_is_shown_and_withdrawn_until_its_last_minute():
