@@ -57,7 +57,7 @@ def post_signed(sandbox, credentials, delivery, request):
 def draw_access_token(sandbox, credentials, delivery):
     """An access token of the vendor, if its calls need one."""
     source = delivery.access_tokens
-    if source is None:
+    if source is None or not source.is_needed(credentials):
         return ""
     return source.parse_reply(post(sandbox, source.build_request(credentials, datetime.now(UTC)))).value
 

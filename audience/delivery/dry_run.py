@@ -95,7 +95,8 @@ async def _validate_with_vendor(prepared: PreparedRun, options: SendOptions) -> 
             if failure is not None and not isinstance(failure, Accepted):  # the vendor is shown no call
                 problems.append(failure.problem)
                 break
-            reply = await transport.post(build_dry_run(call, prepared.credentials), method.parse_reply)
+            parse_reply = prepared.delivery.parse_dry_run or method.parse_reply
+            reply = await transport.post(build_dry_run(call, prepared.credentials), parse_reply)
             checked_calls += 1
             if not isinstance(reply, Accepted):
                 problems.append(reply.problem)

@@ -20,7 +20,7 @@ from audience.index.storage import arrow_file
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.id_arrays import IDS_PER_SLICE, iter_slices
 from audience.index.storage.shard import Shard
-from audience.language.ast import Ids
+from audience.language.ast import Ids, Or
 from audience.vendors.spec import Payload, Vendor
 
 ShardRows: TypeAlias = Iterable[tuple[Shard, RowNumbers]]
@@ -124,7 +124,9 @@ def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
     template = learn_template(vendor.target_ids, vendor.max_ids)
     if template is None:
         expr = vendor.parse(orjson.loads(body))
-        return list(expr.values) if isinstance(expr, Ids) else []
+        terms = expr.terms if isinstance(expr, Or) else (expr,)  # several lists, where one list takes fewer ids
+        lists = [term for term in terms if isinstance(term, Ids)]
+        return [value for each in lists for value in each.values] if len(lists) == len(terms) else []
     joined = body.rstrip(b"\n")[len(template.prefix) :].removesuffix(template.suffix)
     ids: list[str] = orjson.loads(b'["' + joined.replace(template.separator, b'","') + b'"]')
     return ids

@@ -13,14 +13,20 @@ SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")  # a lone surrogate, as JSO
 
 def parse_json_object(body: bytes | str, code: int | str) -> JsonObject:
     """Return the JSON object in *body*; raise VendorRefusal with *code* if it is not one."""
+    value = parse_json(body, code)
+    if not isinstance(value, dict):
+        raise VendorRefusal(code, "not a JSON object")
+    return value
+
+
+def parse_json(body: bytes | str, code: int | str) -> Any:
+    """Return the JSON value in *body*; raise VendorRefusal with *code* if it is none."""
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
         if SURROGATE_ESCAPE.search(body if isinstance(body, bytes) else body.encode()):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise VendorRefusal(code, f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise VendorRefusal(code, "not a JSON object")
     return value
 
 

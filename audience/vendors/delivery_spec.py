@@ -206,12 +206,14 @@ class AccessTokenSource:
         is_refused: Returns whether a response to another call says that its token is no longer valid. Then the reply
             to that call should be Retryable, and a new token is drawn for the next one.
         source: URL of the page that documents it.
+        is_needed: Returns whether calls with these credentials need one.
     """
 
     build_request: Callable[[Credentials, datetime], Request]
     parse_reply: Callable[[Response], AccessToken | VendorReply]
     is_refused: Callable[[Response], bool]
     source: str
+    is_needed: Callable[[Credentials], bool] = lambda credentials: True
 
 
 # Send methods. ------------------------------------------------------------------------------------------------------
@@ -414,6 +416,7 @@ class DeliverySpec:
         reports_unknown_ids: Whether replies show that the vendor does not know some ids. If not, an accepted call says
             nothing of the devices that it reaches.
         dry_run: Builds a request that checks a call and delivers nothing; None if the vendor has none.
+        parse_dry_run: Parses the response to it; None if that is the one to the call itself.
         fit_message: Returns what the application of the credentials sends of a message, if it serves one platform.
         serves_one_platform: Whether an application serves the platform that its key `platform` names.
         apply_timestamps: Returns the body for a call at that time, with a time to live turned into a timestamp. It is
@@ -440,6 +443,7 @@ class DeliverySpec:
     unsupported_fields: Callable[[Message], Iterable[Problem]] = no_problems
     reports_unknown_ids: bool = True
     dry_run: Callable[[SendCall, Credentials], Request] | None = None
+    parse_dry_run: Callable[[Response], VendorReply] | None = None
     fit_message: Callable[[Message, Credentials], Message] = keep_message
     serves_one_platform: bool = False
     apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged

@@ -20,6 +20,7 @@ from audience.delivery.transport.proxied_client import ProxiedClient
 from audience.delivery.transport.redaction import ReplyParser, redact_secrets
 from audience.errors import DeliveryError, Problem
 from audience.vendors.delivery_spec import (
+    AccessTokenSource,
     Credentials,
     DeliverySpec,
     Fatal,
@@ -55,7 +56,7 @@ class Transport:
         """
         if (failure := await self.authorize()) is not None:
             return failure
-        token, source = self.tokens.current, self.delivery.access_tokens
+        token, source = self.tokens.current, self._token_source
         context = SigningContext(self._read_time(), uuid4().hex, token)
 
         def parse(response: Response) -> VendorReply:
@@ -70,7 +71,7 @@ class Transport:
 
         What it returns is never InDoubt: without a token nothing is sent.
         """
-        source = self.delivery.access_tokens
+        source = self._token_source
         if source is None:
             return None
 
@@ -82,6 +83,11 @@ class Transport:
             return await self._exchange(request, parse)
 
         return await self.tokens.refresh(source, draw, self.clock.boot)
+
+    @property
+    def _token_source(self) -> AccessTokenSource | None:
+        source = self.delivery.access_tokens
+        return source if source is not None and source.is_needed(self.credentials) else None
 
     def _read_time(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)

@@ -8,6 +8,7 @@ from audience.language.ast import Anniversary, Between, Has, Reference
 from audience.language.platforms import PLATFORM_TYPE
 from audience.vendors.airship.activities import read_count, write_count
 from audience.vendors.airship.attributes import view_atom
+from audience.vendors.airship.calls import DELIVERY
 from audience.vendors.airship.device_types import PLATFORMS
 from audience.vendors.airship.names import BUILTIN_KEYS, LIMITS, PAGE
 from audience.vendors.airship.targeting import (
@@ -45,4 +46,6 @@ VENDOR = Vendor(
     max_id_length=36,
     has_typed_tags=True,
     builtins={**BUILTIN_KEYS, PLATFORM_TYPE: "device_types"},
+    delivery=DELIVERY,
+    sandbox="audience.sandbox.vendors.airship",
 )

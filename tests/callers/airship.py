@@ -1,0 +1,45 @@
+"""How tests call Airship's sandbox."""
+
+import json
+
+from audience.sandbox.http_types import HttpCall
+from callers import Caller
+
+HEADERS = {"authorization": "Basic azpz", "accept": "application/vnd.urbanairship+json; version=3"}  # k:s
+PUSH = {"device_types": ["android", "ios"], "notification": {"alert": "x"}}
+
+
+def airship_call(body, path="/api/push"):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpCall("POST", path, headers=HEADERS, body=content)
+
+
+def schedule_call(schedule):
+    push = {**PUSH, "audience": "all"}
+    return airship_call({"schedule": schedule, "push": push}, "/api/schedules")
+
+
+CALLER = Caller(
+    send=lambda payload: airship_call({**PUSH, **payload}),
+    post=airship_call,
+    post_text=lambda text: airship_call(text.encode()),
+    frames={
+        "audience": lambda text: airship_call({**PUSH, "audience": json.loads(text)}),
+        "with": lambda text: airship_call({**PUSH, "audience": "all", **json.loads(text)}),
+        "ios": lambda text: airship_call(
+            {"audience": "all", "device_types": ["ios"], "notification": {"ios": json.loads(text)}}
+        ),
+        "android": lambda text: airship_call(
+            {"audience": "all", "device_types": ["android"], "notification": {"android": json.loads(text)}}
+        ),
+        "at": lambda text: schedule_call(json.loads(text)),
+    },
+    sound_body=[
+        {
+            **PUSH,
+            "audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "c", "group": "g"}}]},
+            "options": {"expiry": 60},
+        }
+    ],
+    id_format="00000000-0000-4000-8000-{:012x}",
+)
