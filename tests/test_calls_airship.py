@@ -177,9 +177,13 @@ def test_check_of_a_kept_call_is_that_of_its_pushes():
     ("expiry", "kept"), [(3_600, "2026-12-01T10:00:00"), (0, 0), ("2026-12-02T00:00:00", "2026-12-02T00:00:00")]
 )
 def test_time_to_live_counts_from_the_moment_of_a_schedule(expiry, kept):
-    body = {**BODY, "options": {"expiry": expiry, "no_throttle": True}}
-    assert PUSHES.schedule.apply(body, MOMENT)["options"] == {"expiry": kept, "no_throttle": True}
-    assert body["options"]["expiry"] == expiry
+    ios, android = {"alert": "x", "expiry": expiry}, {"alert": "x", "time_to_live": expiry}
+    notification = {"ios": ios, "android": android}
+    body = {**BODY, "notification": notification, "options": {"expiry": expiry, "no_throttle": True}}
+    written = PUSHES.schedule.apply(body, MOMENT)
+    assert written["options"] == {"expiry": kept, "no_throttle": True}
+    assert written["notification"] == {"ios": {**ios, "expiry": kept}, "android": {**android, "time_to_live": kept}}
+    assert (ios["expiry"], android["time_to_live"]) == (expiry, expiry)
 
 
 def test_times_that_have_passed_when_the_call_is_made_are_refused():

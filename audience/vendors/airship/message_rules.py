@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.airship.schedule import parse_time
+from audience.vendors.airship.schedule import EXPIRY_FIELDS, parse_time
 from audience.vendors.schema_check import get_in, json_nbytes
 from audience.vendors.spec import Payload
 
@@ -17,7 +17,6 @@ MAX_OVERRIDE_BYTES = 4_096
 MAX_COLLAPSE_ID_BYTES = 64
 MAX_WEB_SECONDS = 2_419_200
 ADM_SECONDS = (60, 2_678_400)
-EXPIRY_FIELDS = {"ios": "expiry", "android": "time_to_live", "web": "time_to_live", "amazon": "expires_after"}
 RESERVED_WORDS, RESERVED_PREFIXES = ("from", "message_type", "data"), ("google", "gcm")
 SHOWN_FIELDS = ("alert", "badge", "sound", "title", "subtitle")
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from audience.errors import MessageError, Problem
+from audience.messages import merge_patch
 from audience.vendors.airship.access import locate
 from audience.vendors.delivery_spec import Credentials, Payload, Request
 from audience.vendors.schema_check import get_in
@@ -22,6 +23,7 @@ SCHEDULES_PATH = "/api/schedules"
 SCHEDULE = "schedule"  # key of a body that Airship keeps; no message has it
 MIN_AHEAD = timedelta(minutes=1)  # ours: the clocks of both sides differ
 MAX_AHEAD = timedelta(days=60)
+EXPIRY_FIELDS = {"ios": "expiry", "android": "time_to_live", "web": "time_to_live", "amazon": "expires_after"}
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z?", re.ASCII)
 
@@ -57,11 +59,24 @@ def apply_schedule(body: Payload, moment: datetime) -> Payload:
     >>> apply_schedule({"options": {"expiry": 3600}}, datetime(2026, 12, 1, 1, tzinfo=UTC))
     {'options': {'expiry': '2026-12-01T02:00:00'}, 'schedule': {'scheduled_time': '2026-12-01T01:00:00'}}
     """
-    seconds = get_in(body, "options").get("expiry")
-    if type(seconds) is int and seconds > 0:
-        expiry = format_time(moment + timedelta(seconds=seconds))
-        body = {**body, "options": {**body["options"], "expiry": expiry}}
-    return {**body, SCHEDULE: {"scheduled_time": format_time(moment)}}
+    patch: Payload = {"options": {"expiry": _find_expiry(get_in(body, "options").get("expiry"), moment)}}
+    patch["notification"] = {
+        name: {field: _find_expiry(get_in(body, "notification", name).get(field), moment)}
+        for name, field in EXPIRY_FIELDS.items()
+    }
+    patch = {key: kept for key, part in patch.items() if (kept := _drop_empty(part))}
+    return {**merge_patch(body, patch), SCHEDULE: {"scheduled_time": format_time(moment)}}
+
+
+def _find_expiry(seconds: Any, moment: datetime) -> str | None:
+    """Return when what expires *seconds* after *moment* does so; None for 0, which is now or never, and for a time."""
+    return format_time(moment + timedelta(seconds=seconds)) if type(seconds) is int and seconds > 0 else None
+
+
+def _drop_empty(part: Payload) -> Payload:
+    """Return *part* without what is None, and without objects that are empty then."""
+    inner = {key: _drop_empty(value) if isinstance(value, dict) else value for key, value in part.items()}
+    return {key: value for key, value in inner.items() if value not in (None, {})}
 
 
 def read_moments(body: Payload) -> tuple[datetime, ...]:
