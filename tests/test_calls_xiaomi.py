@@ -1,15 +1,19 @@
 """Requests of Xiaomi Push: paths, packages, keys of batches, times, and withdrawals."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
+import polars as pl
 import pytest
-from callers.xiaomi import HEADERS, MESSAGE, xiaomi_call
+from callers.xiaomi import HEADERS, MESSAGE, post_form, xiaomi_call
+from hypothesis import given
+from hypothesis import strategies as st
 from vendor_calls import ManualClock, make_router, send_call
 
-from audience import MessageError, get_vendor, parse
+from audience import Ids, MessageError, get_vendor, parse
 from audience.sandbox.http_types import HttpCall
 from audience.vendors.delivery_spec import Accepted, Credentials, InDoubt, Rejected, Response, Retryable, SendCall
+from audience.vendors.spec import WHITESPACE
 
 XIAOMI = get_vendor("xiaomi")
 DELIVERY = XIAOMI.delivery
@@ -129,3 +133,21 @@ def test_calls_of_a_second_are_counted():
 
 def test_other_methods_are_refused():
     assert send_call(make_router(), "xiaomi", HttpCall("GET", "/v3/message/all", headers=HEADERS)).code == "10012"
+
+
+# Encoding
+
+IDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters=","), min_size=1), min_size=1, max_size=4)
+
+
+@given(IDS.map(lambda ids: [each.strip(WHITESPACE) or "x" for each in ids]), st.text(st.characters(codec="utf-8")))
+def test_ids_and_texts_arrive_as_they_are(ids, text):
+    """A form is one text: what separates its fields, and ids, is never read out of an id or a text."""
+    wanted = Ids("registration_id", tuple(dict.fromkeys(ids)))
+    body = {"title": text, "description": "d", "extra": {"k&v": text, "jobkey": "j"}}
+    _, form = build_form(XIAOMI.emit(wanted), body)
+    assert (form["title"], form["extra.k&v"], form["description"]) == (text, text, "d")
+    assert XIAOMI.parse(urlencode(form)) == wanted
+    sandbox = make_router(pl.DataFrame({"registration_id": wanted.values}))
+    call = post_form("/v3/message/regid", {**form, "title": "t"})
+    assert send_call(sandbox, "xiaomi", call).device_count == len(wanted.values)

@@ -65,7 +65,7 @@ def _read_bad_ids(data: Payload) -> tuple[str, ...]:
         raise ContradictoryReply("it names unknown ids twice")
     ids: Any = found[0] if found else None
     if isinstance(ids, str):
-        return tuple(each.strip() for each in ids.split(",") if each.strip())
+        return tuple(each.strip(" ") for each in ids.split(",") if each.strip(" "))
     return read_id_list(ids)
 
 

@@ -40,11 +40,11 @@ def select_targets(kind: str, form: Mapping[str, str], state: VendorState) -> Ta
         return Targets(state.population.registered_devices(state.vendor), 1)
     if kind == "multi_topic":
         return Targets(_join_topics(form, state), 1)
-    if not (value := form.get(FIELD_BY_KIND[kind], "").strip()):
+    if not (value := form.get(FIELD_BY_KIND[kind], "").strip(" ")):
         raise VendorRefusal(65013 if kind == "topic" else 10016, f"{FIELD_BY_KIND[kind]} is empty")
     if kind == "topic":
         return Targets(state.tags.devices_with_tag(value), 1)
-    names = [name.strip() for name in value.split(",")]
+    names = [name.strip(" ") for name in value.split(",")]
     if len(names) > MAX_IDS:
         raise VendorRefusal(10017, f"more than {MAX_IDS} ids")
     return _find_ids(names, state) if kind == "regid" else _find_names(NAMES_BY_KIND[kind], names, state)
