@@ -2,19 +2,24 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 from callers import make_keys
 from callers.getui import getui_call
+from sending_processes import shrink_batches
 from test_messages import parse_fact_message, problem_lines
 from vendor_calls import TABLE, ManualClock, make_router, send_call
+from virtual_time import VirtualTime
 
-from audience import DeliveryError, DeviceIndex, MessageError, get_vendor, parse, plan
-from audience.delivery import SafetyLimits, send
+from audience import DeliveryError, DeviceIndex, MessageError, Plan, get_vendor, parse, plan
+from audience.delivery import RetryPolicy, SafetyLimits, SendOptions, send
 from audience.requests.writer import write_requests
 from audience.sandbox import KEY, SECRET, Population, Sandbox
 from audience.sandbox.http_types import HttpCall
+from audience.testing.registration import register_vendors
 from audience.vendors.delivery_spec import (
     Accepted,
     AccessToken,
@@ -22,6 +27,7 @@ from audience.vendors.delivery_spec import (
     Fatal,
     InDoubt,
     InvalidIds,
+    RateLimit,
     Rejected,
     Response,
     Retryable,
@@ -346,6 +352,29 @@ def test_native_requests_are_sent_to_the_sandbox(tmp_path, text, told):
         application, limits = Credentials(sandbox.url, make_keys("getui")), SafetyLimits(max_devices=10)
         assert send(tmp_path / "run", {"title": "Hi", "body": "there"}, application, limits).done
         assert sandbox.delivery_counts("getui") == dict.fromkeys(told, 1)
+
+
+def test_message_of_a_list_is_created_anew_before_it_ends(tmp_path):
+    """It can be pushed for the minute that it is kept; fourteen calls, five seconds apart, take longer."""
+    now, ids = VirtualTime(MOMENT.timestamp()), [f"r{number}" for number in range(28)]
+    table = pl.DataFrame({"registration_id": ids})
+    index = DeviceIndex.build(table, tmp_path / "devices.index")
+    slow = RateLimit("slow", 1, 5.0, "ours")
+    small = shrink_batches(GETUI, "list", 2)
+    methods = tuple(replace(way, rate_limits=lambda targets: (slow,)) for way in small.delivery.send_methods)
+    everyone = parse("everyone")
+    options = SendOptions(RetryPolicy(max_attempts=1), concurrency=1, clock=now.clock())
+    with (
+        register_vendors(replace(small, delivery=replace(small.delivery, send_methods=methods))),
+        Sandbox(Population(table), clock=now.wall) as sandbox,
+    ):
+        write_requests(Plan("getui", everyone, (), everyone, (), index=index), index, tmp_path / "run")
+        message = {"title": "Hi", "body": "there", "time_to_live": 60}
+        application, limits = Credentials(sandbox.url, make_keys("getui")), SafetyLimits(max_devices=28)
+        assert send(tmp_path / "run", message, application, limits, options=options).done
+        assert sandbox.delivery_counts("getui") == dict.fromkeys(ids, 1)
+        paths = [entry["endpoint"] for entry in sandbox.log("getui")]
+    assert (paths.count("/v2/*/push/list/cid"), paths.count("/v2/*/push/list/message")) == (14, 2)
 
 
 def test_scheduled_task_is_shown_and_withdrawn_until_its_last_minute():

@@ -9,6 +9,9 @@ Only pushes that have their message with them have a `request_id`: "if it is rep
 it is remembered, and what a repeat answers, is in no page that could be read. So a call whose reply was lost is in
 doubt.
 
+The calls of up to 200 devices with a message each, `/push/single/batch/…`, are not used: every device is a message
+with a `request_id` of its own.
+
 The page has 2,000,000 calls for lists a day, which are spread over the day here: 23 a second. The number of calls a
 minute (10005, 30015) was in no page. Of pushes to everyone and by tags there are 5 a minute, and 100 a day (30007,
 30010).
