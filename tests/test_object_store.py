@@ -19,6 +19,7 @@ from object_server import KEYS, serve_objects
 from audience import AudienceError, DeviceIndex
 from audience._fs.object_urls import absolute_location, is_url, parse_object_url
 from audience.cli.app import run
+from audience.cluster.cluster import ThisProcess
 from audience.index.changes import publishing
 from audience.index.changes.publishing import pull_index
 from audience.index.ingest import build
@@ -265,6 +266,17 @@ def test_an_index_is_built_in_the_store(store, url, tmp_path, monkeypatch):
     with pytest.raises(AudienceError, match="remote-index"):
         index.save_segment("young", "age < 30")
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_processes_of_this_machine_build_in_the_store(store, url, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 200)
+    DeviceIndex.build(generate_devices(500), url, cluster=ThisProcess())
+    DeviceIndex.build(generate_devices(500), tmp_path / "alone")
+    pull_index(url, tmp_path / "pulled")
+    files = [
+        {path.name: path.read_bytes() for path in tmp_path.glob(f"{name}/shards/*")} for name in ("alone", "pulled")
+    ]
+    assert files[0] == files[1] and len(files[0]) == 12
 
 
 def test_a_build_in_place_keeps_segments_and_policies(pushed):

@@ -26,6 +26,15 @@ class Cluster(Protocol):
         """
 
 
+@runtime_checkable
+class MachineCluster(Cluster, Protocol):
+    """Cluster that may be of this machine alone; then its processes see the temporary folders of this one, too."""
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Return whether all processes are, and will be, on this machine."""
+
+
 class ThisProcess:
     """Cluster of this process alone.
 
@@ -33,13 +42,20 @@ class ThisProcess:
     [1, 2]
     """
 
+    is_of_this_machine = True
+
     def map(self, function: Callable[[Argument], Result], arguments: Sequence[Argument]) -> Iterator[Result]:
         """Yield the result of *function* for each of *arguments*, as `Cluster.map` does."""
         return map(function, arguments)
 
 
-def reject_cluster(cluster: Cluster | None, url: str | Path) -> None:
-    """Raise ClusterError if there is a *cluster*, whose processes build in a folder, and the index is at *url*."""
-    if cluster is not None:
-        hint = "build in a folder that all machines share, and publish that: audience index push FOLDER URL"
-        raise ClusterError(Problem("not-shared", f"a cluster cannot build {url}, which is no folder", hint=hint))
+def reject_other_machines(cluster: Cluster | None, url: str | Path) -> None:
+    """Raise ClusterError if *cluster* may have other machines: an index for a store is built in a folder of this one.
+
+    A store has no renames, so shards are written to files, and these are published together when all are checked.
+    """
+    if cluster is None or (isinstance(cluster, MachineCluster) and cluster.is_of_this_machine):
+        return
+    message = f"an index for {url} is built in a temporary folder of this machine, which other machines do not see"
+    hint = "build in a folder that all machines share, and publish that: audience index push FOLDER URL"
+    raise ClusterError(Problem("not-shared", message, hint=hint))

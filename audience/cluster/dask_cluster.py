@@ -103,7 +103,7 @@ def local_cluster(workers: int) -> Iterator[Cluster]:
             )
         )
         client = stack.enter_context(distributed.Client(started, security=security, set_as_default=False))
-        cluster = DaskCluster(client, "of this machine", distributed.wait)
+        cluster = DaskCluster(client, "of this machine", distributed.wait, is_of_this_machine=True)
         cluster.require_workers()
         yield cluster
 
@@ -152,7 +152,8 @@ def _read_security(distributed: Any, files: Certificates) -> Any:
 class DaskCluster:
     """Cluster of a connected client of Dask."""
 
-    def __init__(self, client: Any, name: str, wait: Callable[..., Any]):
+    def __init__(self, client: Any, name: str, wait: Callable[..., Any], *, is_of_this_machine: bool = False):
+        self.is_of_this_machine = is_of_this_machine
         self._client = client
         self._wait_for = wait
         self._name = name

@@ -9,7 +9,7 @@ import polars as pl
 
 from audience._fs.object_urls import is_url
 from audience.argument_types import check_methods
-from audience.cluster.cluster import Cluster, reject_cluster
+from audience.cluster.cluster import Cluster, reject_other_machines
 from audience.counts import format_count
 from audience.index.changes.events.index_events import IndexEvents
 from audience.index.changes.index_policies import IndexPolicies
@@ -106,7 +106,8 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
                 attributes that its policies or segments name. Otherwise such a build is refused.
             progress: Progress callback.
             cluster: Processes that write the shards, as of `audience.local_cluster(2)`; the files are the same. *path*
-                is in a folder that all of them see. A build that was cut off goes on from its finished shards.
+                is in a folder that all of them see, or the URL of an object store if all are on this machine. A build
+                in a folder that was cut off goes on from its finished shards.
             reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, `timezone`, ….
                 The attribute `reading` of the index has the decisions that were made.
 
@@ -151,7 +152,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             )
 
         if is_url(path):
-            reject_cluster(cluster, path)
+            reject_other_machines(cluster, path)
             from audience.index.changes.publishing import build_published  # object stores are for few
 
             decisions = build_published(path, build, may_replace=replace, progress=progress)
