@@ -119,7 +119,11 @@ def test_only_the_owner_reads_what_a_cluster_has_added(built, tmp_path):
                 yield result
 
     source = write_events(events_table(100), "csv", tmp_path)
+    stale = tmp_path / ".shared.0123abcd.tmp" / "files-1"  # of a process that was killed
+    stale.mkdir(0o700, parents=True)
+    stale.parent.chmod(0o700)
     DeviceIndex.open(tmp_path / "shared").add_events(source, cluster=Watching())
+    assert list(tmp_path.glob(".*")) == []
     assert len(modes) > 3 and set(modes) == {0}
     assert {path.stat().st_mode & 0o77 for path in (tmp_path / "shared" / "shards").iterdir()} == {0}
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 import numpy as np
 import polars as pl
 
-from audience._fs.atomic import TEMP_SUFFIX, commit_file
+from audience._fs.atomic import TEMP_SUFFIX, commit_file, remove_stale_temp_files
 from audience._fs.private_files import PRIVATE_FOLDER_MODE, create_file
 from audience.cluster.cluster import Cluster
 from audience.errors import ClusterError, Problem, TableError
@@ -245,6 +245,7 @@ def read_on_cluster(
     """
     index, stamps = Path(session.storage.location).absolute(), shared.source.shared_stamps
     place = SnapshotPlace(str(index), session.manifest.number, session.manifest.checksum)
+    remove_stale_temp_files(index)  # the lock of the index is held, so whoever made them is dead
     with TemporaryDirectory(TEMP_SUFFIX, f".{index.name}.", index.parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         sent = replace(table, table=_without_rows(table))
