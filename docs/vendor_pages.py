@@ -20,6 +20,7 @@ from audience.vendors.abilities import keeps_all, list_abilities, list_methods
 from audience.vendors.delivery_spec import DeliverySpec, ErrorCode, Outcome, RateLimit, SendMethod
 from audience.vendors.tag_spec import TagSpec
 
+VENDORS = Path(audience.__file__).parent / "vendors"
 PLACES = Path(__file__).parents[1] / "tests" / "message_places"
 PLACES_NOTE = """\
 Each row is a field of a platform, of a manufacturer's channel, or of a silent message. A field without a place at a
@@ -113,6 +114,7 @@ def vendor_page(vendor: audience.Vendor) -> str:
     text += f"`--vendor {vendor.name}` · [vendor documentation]({vendor.docs_url}), read on {vendor.docs_read_on}\n\n"
     if vendor.read_only_reason:
         text += f"!!! note\n    Read only: {vendor.read_only_reason}.\n\n"
+    text += read_notes(vendor.name)
     text += f"## Targeting\n\nOne request expresses: {vendor.fragment}.\n\n"
     text += targeting_facts(vendor) + limits_table(vendor) + type_table(vendor)
     if not vendor.read_only_reason:
@@ -122,6 +124,12 @@ def vendor_page(vendor: audience.Vendor) -> str:
             text + "## Sending\n\n`audience send` does not support this vendor. `audience emit` writes the requests.\n"
         )
     return text + delivery_sections(vendor, vendor.delivery)
+
+
+def read_notes(name: str) -> str:
+    """Return the notes of a vendor, or an empty string; both forms of EMAS have the same."""
+    file = VENDORS / name.partition("_")[0] / "notes.md"
+    return f"{file.read_text('utf-8')}\n" if file.exists() else ""
 
 
 def targeting_facts(vendor: audience.Vendor) -> str:

@@ -62,6 +62,7 @@ def test_pages_are_written(pages, tmp_path, monkeypatch):
     table = (tmp_path / "vendors" / "index.md").read_text("utf-8").replace("`", "")
     assert "| ios | badge |" in table and "| notification.ios.badge |" in table  # of JPush, from its facts
     assert "| jpush | yes | yes | held here |" in table
+    assert "`hours_ago`" in (tmp_path / "vendors" / "onesignal.md").read_text("utf-8")  # of its notes
     assert "| onesignal | notifications, subscription_ids, short_lists | 30 days |  |" in table
     assert "## index build" in (tmp_path / "cli.md").read_text("utf-8")
     documented = re.findall("^::: (.*)$", (tmp_path / "python.md").read_text("utf-8"), re.MULTILINE)
@@ -83,6 +84,7 @@ def test_message_page_lists_every_field():
 
 def test_every_named_option_exists(pages):
     options = set(re.findall(r"--[a-z][a-z-]+", pages.cli_page())) | OPTIONS_OF_OTHER_TOOLS | OPTIONS_OF_DOCKER
-    for page in [ROOT / "README.md", ROOT / "docs" / "problem_codes.toml", *(ROOT / "docs").glob("*.md")]:
+    notes = (ROOT / "audience" / "vendors").glob("*/notes.md")
+    for page in [ROOT / "README.md", ROOT / "docs" / "problem_codes.toml", *(ROOT / "docs").glob("*.md"), *notes]:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8")))
         assert named <= options, page.name
