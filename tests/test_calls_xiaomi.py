@@ -90,6 +90,19 @@ def test_time_that_has_passed_when_the_call_is_made_is_refused():
             DELIVERY.apply_timestamps(kept, now)
 
 
+@pytest.mark.parametrize(("seconds", "is_fine"), [(None, True), (3_600, False), (3_601, True), (0, False)])
+def test_kept_message_does_not_end_before_its_time(seconds, is_fine):
+    """Xiaomi does not say whether a time to live counts from the call; one that is not kept has no such question."""
+    body = BODY if seconds is None else {**BODY, "time_to_live": seconds * 1_000}
+    assert DELIVERY.apply_timestamps(body, MOMENT) == body
+    kept, now = SCHEDULE.apply(body, MOMENT), MOMENT - timedelta(hours=1)
+    if is_fine:
+        assert DELIVERY.apply_timestamps(kept, now) == kept
+        return
+    with pytest.raises(MessageError, match="--hold"):
+        DELIVERY.apply_timestamps(kept, now)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [

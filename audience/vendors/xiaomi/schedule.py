@@ -2,8 +2,9 @@
 
 Sources: https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559, and for the paths of jobs the constants of
 Xiaomi's SDK: `/v2/schedule_job/delete` takes the id of the message as that of the job. Pages of the vendor say seven
-days, a newer one that others quote says 30; here it is seven. What Xiaomi does with a time that has passed is on no
-page that could be read: it is refused.
+days, a newer one that others quote says 30; here it is seven. What Xiaomi does with a time that has passed, and whether
+`time_to_live` counts from the call or from that time, is on no page that could be read: a time that has passed is
+refused, and so is a message that would end before its time if it counts from the call.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 
 from audience.errors import MessageError, Problem
 from audience.vendors.delivery_spec import Credentials, Payload, Request
+from audience.vendors.schema_check import get_in
 
 SCHEDULE_DOCS = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 CANCEL_PATH = "/v2/schedule_job/delete"
@@ -68,6 +70,11 @@ def _time_problems(body: Any, now: datetime) -> Iterator[Problem]:
     if moment is not None and moment > now + MAX_AHEAD:
         message = f"{moment.isoformat()} is more than {MAX_AHEAD.days} days ahead"
         yield Problem("untimely", message, path=path, hint="write send_at: until then the run is held here")
+    lifetime = get_in(body).get("time_to_live")
+    if moment is not None and type(lifetime) is int and lifetime <= (moment - now) / MILLISECOND:
+        message = "it may end before the message is delivered: Xiaomi does not say whether it counts from the call"
+        hint = "write send_at, and send with --hold, or set a longer time_to_live"
+        yield Problem("untimely", message, path="$.time_to_live", hint=hint)
 
 
 def build_cancel(message_id: str, credentials: Credentials) -> Request:
