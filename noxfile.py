@@ -69,5 +69,6 @@ def long(session: nox.Session) -> None:
     run_module(session, "pytest", *PARALLEL, "--timeout=7200", *session.posargs, env={"HYPOTHESIS_PROFILE": "long"})
     for proof in PROOFS:
         run_module(session, proof)
+    run_module(session, "benchmarks.cluster", "--devices", "5e7")  # asserts that all files are those of one process
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
     session.log(f"For benchmarks/RESULTS.md: passed on {datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()}")
