@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 
 import polars as pl
+import pytest
+from callers import CALLERS
 from callers.fcm import fcm_call, fcm_topic_call
 from hypothesis import given
 from hypothesis import strategies as st
@@ -355,6 +357,44 @@ def test_pushes_of_fcm_follow_any_subscriptions(calls, wanted, is_any):
     assert send_call(router, "fcm", fcm_call(body)).code == ""
     told = matching_devices((" or " if is_any else " and ").join(wanted), tags)
     assert set(router.states["fcm"].delivery_log.counts_by_id()) == told
+
+
+# Vendors whose calls change one tag of many ids, and that push to any or to all of some tags
+
+
+def write_xiaomi_change(tag: str, changed: list[str], is_adding: bool) -> HttpCall:
+    verb = "subscribe" if is_adding else "unsubscribe"
+    return CALLERS["xiaomi"].tag_call("POST", f"/v2/topic/{verb}", f"registration_id={','.join(changed)}&topic={tag}")
+
+
+def write_xiaomi_audience(wanted: list[str], is_any: bool) -> dict:
+    if len(wanted) == 1:
+        return {"topic": {"topic": wanted[0]}}
+    return {"multi_topic": {"topics": ";$;".join(wanted), "topic_op": "UNION" if is_any else "INTERSECTION"}}
+
+
+PLAIN_VENDORS = {
+    "xiaomi": (write_xiaomi_change, write_xiaomi_audience),
+}
+
+
+@pytest.mark.parametrize("vendor", PLAIN_VENDORS)
+@given(
+    calls=st.lists(st.tuples(names, st.lists(st.sampled_from(IDS[:6]), min_size=1, max_size=6), st.booleans())),
+    wanted=st.lists(names, min_size=1, max_size=3, unique=True),
+    is_any=st.booleans(),
+)
+def test_pushes_follow_any_plain_changes(vendor, calls, wanted, is_any):
+    write_change, write_audience = PLAIN_VENDORS[vendor]
+    router, tags = make_router(DEVICES.drop("age"), rate=None), list_tags(with_age=False)
+    for tag, changed, is_adding in calls:
+        assert send_call(router, vendor, write_change(tag, changed, is_adding)).code == ""
+        for each in changed:
+            (tags[each].add if is_adding else tags[each].discard)(tag)
+    check_tags(vendor, router, tags)
+    assert send_call(router, vendor, CALLERS[vendor].send(write_audience(wanted, is_any))).code in ("", "20301")
+    told = matching_devices((" or " if is_any else " and ").join(wanted), tags)
+    assert set(router.states[vendor].delivery_log.counts_by_id()) == told
 
 
 # Any bytes

@@ -7,6 +7,7 @@ from dataclasses import replace
 import httpx
 import polars as pl
 import pytest
+from callers import CALLERS
 from callers.fcm import fcm_topic_call
 from fact_files import load_cases
 from vendor_calls import (
@@ -51,8 +52,9 @@ def run_step(router: Router, vendor: str, step: str) -> HttpReply | list[str]:
         return send_call(router, vendor, emas_call("Push", router.clock(), **parameters))
     if vendor == "emas":
         return send_call(router, vendor, emas_call(verb, router.clock(), **json.loads(rest)))
-    build = fcm_topic_call if vendor == "fcm" else tag_call
-    return send_call(router, vendor, build(verb, *rest.split(" ", 1)))
+    build = CALLERS[vendor].tag_call or tag_call
+    place, _, body = rest.partition(" ")
+    return send_call(router, vendor, build(verb, place, body))
 
 
 @pytest.mark.parametrize(("vendor", "steps", "wanted"), load_cases("sandbox", "calls"))

@@ -33,7 +33,14 @@ from audience.vendors.tag_spec import Grid, Pairs, TagCall
 TAGGED_VENDORS = sorted({get_vendor(name).tags.family for name in vendor_names() if get_vendor(name).tags})
 REPLY_KINDS = ("Accepted", "InvalidIds", "Rejected", "Retryable", "Fatal", "InDoubt")
 MIN_FACTS = {"call": 10, "reply": 15}
-KEYS = {"app_key": "23267207", "master_secret": "s", "access_id": "1500001", "secret_key": "s"}
+KEYS = {
+    "app_key": "23267207",
+    "master_secret": "s",
+    "access_id": "1500001",
+    "secret_key": "s",
+    "app_id": "a1",
+    "package_name": "com.example.app",
+}
 every_tagged_vendor = pytest.mark.parametrize("name", TAGGED_VENDORS)
 
 
@@ -299,7 +306,15 @@ def read_fcm_request(request):
     yield from ((direction, token, body["to"].removeprefix("/topics/")) for token in body["registration_tokens"])
 
 
+def read_xiaomi_request(request):
+    """The changes in a call of Xiaomi, as pairs of a direction, an id and a tag."""
+    form = dict(parse_qsl(request.content.decode(), strict_parsing=True))
+    direction = {"/v2/topic/subscribe": "add", "/v2/topic/unsubscribe": "remove"}[request.path]
+    yield from ((direction, each, form["topic"]) for each in form["registration_id"].split(","))
+
+
 READERS = {
+    "xiaomi": read_xiaomi_request,
     "emas": read_emas_request,
     "engagelab": read_registration_request,
     "fcm": read_fcm_request,

@@ -25,6 +25,7 @@ class Caller:
         frames: Build calls from the texts behind the verbs of tests/sandbox/<name>.txt.
         sound_body: Body that `post` is accepted with, of which any place is then replaced.
         nobody_codes: Codes of calls to an audience without devices, beside that of success.
+        tag_call: Builds a call for tags from a method, a path, which may have a query, and the text of a body.
         unknown_tagged: What becomes of calls for tags of a known and an unknown id, and of the unknown id alone.
         second_tag: A tag that the vendor takes, beside `vip`.
         id_format: Form of an id.
@@ -38,6 +39,7 @@ class Caller:
     frames: Mapping[str, Callable[[str], HttpCall]] = field(default_factory=dict)
     sound_body: Any = None
     nobody_codes: frozenset[str] = frozenset()
+    tag_call: Callable[[str, str, str], HttpCall] | None = None
     unknown_tagged: tuple[str, str] | None = None
     second_tag: str = "深圳"
     id_format: str = "{:032x}"

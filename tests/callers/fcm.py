@@ -49,6 +49,7 @@ CALLER = Caller(
         "message": lambda text: fcm_call({"message": {"token": "r1", **json.loads(text)}}),
     },
     sound_body={"message": {"topic": "a", "android": {"notification": {"title": "t"}, "ttl": "5s"}}},
+    tag_call=fcm_topic_call,
     unknown_tagged=("Accepted", "InvalidIds nobody"),
     second_tag="a-b_c.d~e",
     id_format="{:022x}:APA91b",

@@ -1,6 +1,7 @@
 """How tests call Xiaomi's sandbox: by forms, here as objects whose `extra` is one, too."""
 
 import json
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
 from audience.sandbox.http_types import HttpCall
@@ -45,6 +46,14 @@ def post_path(text):
     return post_form(path, dict(parse_qsl(form, keep_blank_values=True)))
 
 
+def xiaomi_topic_call(method, place, form=""):
+    """A call of a path, which may have a query, with a form as it is posted."""
+    path, _, query = place.partition("?")
+    if method == "GET":
+        return HttpCall("GET", path, dict(parse_qsl(query)), HEADERS)
+    return replace(post_form(path, dict(parse_qsl(form, keep_blank_values=True))), method=method)
+
+
 CALLER = Caller(
     send=send,
     post=lambda body: xiaomi_call("regid", body),
@@ -56,5 +65,7 @@ CALLER = Caller(
     },
     sound_body={**MESSAGE, "registration_id": "r1", "time_to_live": 1_000, "extra": {"channel_id": "1"}},
     id_format="{:044x}",
+    tag_call=xiaomi_topic_call,
+    unknown_tagged=("Accepted", "InvalidIds nobody"),
     keys={"package_name": PACKAGE},
 )

@@ -19,6 +19,7 @@ from audience.vendors.xiaomi.targeting import (
     tag_problems,
     target_ids,
 )
+from audience.vendors.xiaomi.topics import TAGS
 
 VENDOR = Vendor(
     name="xiaomi",
@@ -39,5 +40,6 @@ VENDOR = Vendor(
     max_ids=MAX_IDS,
     forbidden_id_chars=FORBIDDEN_ID_CHARS,
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.xiaomi",
 )

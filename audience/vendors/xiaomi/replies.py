@@ -46,7 +46,7 @@ def parse_reply(response: Response) -> VendorReply:
     code, data = read_code(payload.get("code")), get_in(payload, "data")
     if message_id := read_id(data.get("id")):
         _require_whole(payload, data)
-        return accept(response, message_id, code, _read_bad_ids(data))
+        return accept(response, message_id, code, read_bad_ids(data))
     return _read_refusal(response, payload, code)
 
 
@@ -58,7 +58,7 @@ def _require_whole(payload: Payload, data: Payload) -> None:
         raise ContradictoryReply("a part was dropped for a quota, and it does not name the ids")
 
 
-def _read_bad_ids(data: Payload) -> tuple[str, ...]:
+def read_bad_ids(data: Payload) -> tuple[str, ...]:
     """Return the ids that Xiaomi does not know; raise ContradictoryReply if they are neither a text nor a list."""
     found = [data[key] for key in BAD_ID_KEYS if data.get(key)]
     if len(found) > 1:

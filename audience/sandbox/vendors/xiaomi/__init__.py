@@ -14,13 +14,14 @@ from audience.sandbox.request_checks import number_or_text
 from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.xiaomi.message_checks import check_message, read_delay, read_form
 from audience.sandbox.vendors.xiaomi.targets import KINDS, select_targets
+from audience.sandbox.vendors.xiaomi.topics import READ_PATH, TOPIC_PATHS, handle_topic_call
 
 NAME = "xiaomi"
 TRACE_PATH = "/v1/trace/message/status"
 JOB_PATHS = ("/v2/schedule_job/exist", "/v2/schedule_job/delete", "/v3/schedule_job/delete")
 V2_PATHS = tuple(f"/v2/message/{kind}" for kind in KINDS)
 V3_PATHS = tuple(f"/v3/message/{kind}" for kind in KINDS if kind != "user_account")
-PATHS = (*V2_PATHS, *V3_PATHS, *JOB_PATHS, TRACE_PATH)
+PATHS = (*V2_PATHS, *V3_PATHS, *JOB_PATHS, *TOPIC_PATHS, TRACE_PATH)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "10017", "200002"
 RATE_LIMIT = (500, 1.0)  # calls, seconds, of an app with fewer than 100,000 users
 SECRET_HEADER = re.compile(r"key=(\S+)")
@@ -42,8 +43,8 @@ def endpoint_name(call: HttpCall) -> str:
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call; deliver the message, find or end the job of one that waits, or trace one; and reply."""
-    if call.method != ("GET" if call.path == TRACE_PATH else "POST"):
+    """Check the call; deliver, end or trace a message, or change topics; and reply."""
+    if call.method != ("GET" if call.path in (TRACE_PATH, READ_PATH) else "POST"):
         raise VendorRefusal(10012, f"{call.method} is not supported")
     secret = SECRET_HEADER.fullmatch(call.headers.get("authorization", ""))
     if secret is None or not state.accepts_credentials(state.key or "", secret[1]):
@@ -52,6 +53,8 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
         raise VendorRefusal(RATE_LIMIT_CODE, "exceed qps")
     if call.path == TRACE_PATH:
         return _trace(call, state)
+    if call.path in TOPIC_PATHS:
+        return handle_topic_call(call, state)
     return _handle_job(call, state) if call.path in JOB_PATHS else _send(call, state)
 
 
