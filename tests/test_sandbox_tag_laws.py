@@ -373,7 +373,18 @@ def write_xiaomi_audience(wanted: list[str], is_any: bool) -> dict:
     return {"multi_topic": {"topics": ";$;".join(wanted), "topic_op": "UNION" if is_any else "INTERSECTION"}}
 
 
+def write_getui_change(tag: str, changed: list[str], is_adding: bool) -> HttpCall:
+    body = json.dumps({"cid": changed})
+    return CALLERS["getui"].tag_call("PUT" if is_adding else "DELETE", f"user/custom_tag/batch/{tag}", body)
+
+
+def write_getui_audience(wanted: list[str], is_any: bool) -> dict:
+    condition = {"key": "custom_tag", "values": wanted, "opt_type": "or" if is_any else "and"}
+    return {"audience": {"tag": [condition]}}
+
+
 PLAIN_VENDORS = {
+    "getui": (write_getui_change, write_getui_audience),
     "xiaomi": (write_xiaomi_change, write_xiaomi_audience),
 }
 

@@ -313,7 +313,15 @@ def read_xiaomi_request(request):
     yield from ((direction, each, form["topic"]) for each in form["registration_id"].split(","))
 
 
+def read_getui_request(request):
+    """The changes in a call of Getui, as pairs of a direction, an id and a tag."""
+    direction = {"PUT": "add", "DELETE": "remove"}[request.method]
+    tag = unquote(request.path.removeprefix("/v2/a1/user/custom_tag/batch/"))
+    yield from ((direction, cid, tag) for cid in json.loads(request.content)["cid"])
+
+
 READERS = {
+    "getui": read_getui_request,
     "xiaomi": read_xiaomi_request,
     "emas": read_emas_request,
     "engagelab": read_registration_request,

@@ -24,6 +24,11 @@ def push_call(payload, **fields):
     return getui_call(path, {"request_id": f"request-of-test-{next(NUMBERS)}", **TEXT, **fields, **payload})
 
 
+def getui_tag_call(method, path, text=""):
+    """A call below the application, with the text of a body."""
+    return HttpCall(method, f"/v2/a1/{path}", headers=HEADERS, body=text.encode())
+
+
 CALLER = Caller(
     send=push_call,
     post=lambda body: getui_call("tag", body),
@@ -39,4 +44,6 @@ CALLER = Caller(
         "audience": {"tag": [{"key": "custom_tag", "values": ["a"], "opt_type": "or"}]},
         "settings": {"ttl": 60_000},
     },
+    tag_call=getui_tag_call,
+    unknown_tagged=("Accepted", "InvalidIds"),
 )

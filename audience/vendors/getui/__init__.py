@@ -9,6 +9,7 @@ behind.
 
 from audience.language.attribute_names import UNTYPED
 from audience.vendors.getui.calls import DELIVERY
+from audience.vendors.getui.tags import TAGS
 from audience.vendors.getui.targeting import (
     LIMITS,
     PAGE,
@@ -45,5 +46,6 @@ VENDOR = Vendor(
     type_aliases=TYPES_BY_KEY,
     builtins={type_: key for key, type_ in TYPES_BY_KEY.items() if type_ != UNTYPED},
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.getui",
 )

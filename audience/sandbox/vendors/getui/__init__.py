@@ -17,6 +17,7 @@ from audience.sandbox.vendor_state import ContinuousMessage, VendorState
 from audience.sandbox.vendors.getui.access_tokens import end_token, give_token, require_token
 from audience.sandbox.vendors.getui.conditions import find_tagged, select_devices
 from audience.sandbox.vendors.getui.push_checks import check_push
+from audience.sandbox.vendors.getui.tags import handle_tag_call, name_tag_endpoint
 from audience.sandbox.vendors.getui.tasks import answer_task_call
 
 NAME = "getui"
@@ -38,7 +39,7 @@ def endpoint_name(call: HttpCall) -> str:
     match = _CALL.fullmatch(call.path)
     if match is None:
         return call.path
-    name = re.sub(r"^(task/schedule|task|auth)/[^/]+$", r"\1/*", match[2])
+    name = name_tag_endpoint(match[2]) or re.sub(r"^(task/schedule|task|auth)/[^/]+$", r"\1/*", match[2])
     return f"/v2/*/{name}"
 
 
@@ -51,9 +52,11 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     if place.startswith("auth/") and call.method == "DELETE":
         return end_token(call, app, place.removeprefix("auth/"), state)
     pushed = _PUSH.fullmatch(place)
-    if pushed is None and not place.startswith("task/"):
+    if pushed is None and not place.startswith("task/") and not name_tag_endpoint(place):
         raise VendorRefusal(404, "not found")
     require_token(call, app, state)
+    if name_tag_endpoint(place):
+        return handle_tag_call(call, place, state)
     if pushed is None:
         return answer_task_call(call.method, place.removeprefix("task/"), state)
     if call.method != "POST":
