@@ -383,7 +383,17 @@ def write_getui_audience(wanted: list[str], is_any: bool) -> dict:
     return {"audience": {"tag": [condition]}}
 
 
+def write_airship_change(tag: str, changed: list[str], is_adding: bool) -> HttpCall:
+    body = {"audience": {"channel": changed}, "add" if is_adding else "remove": {"device": [tag]}}
+    return CALLERS["airship"].tag_call("POST", "/api/channels/tags", json.dumps(body))
+
+
+def write_airship_audience(wanted: list[str], is_any: bool) -> dict:
+    return {"audience": {"tag": wanted} if is_any else {"AND": [{"tag": tag} for tag in wanted]}}
+
+
 PLAIN_VENDORS = {
+    "airship": (write_airship_change, write_airship_audience),
     "getui": (write_getui_change, write_getui_audience),
     "xiaomi": (write_xiaomi_change, write_xiaomi_audience),
 }

@@ -320,7 +320,20 @@ def read_getui_request(request):
     yield from ((direction, cid, tag) for cid in json.loads(request.content)["cid"])
 
 
+def read_airship_request(request):
+    """The changes in a call of Airship, as pairs of a direction, an id and a tag."""
+    body = json.loads(request.content)
+    (direction,) = body.keys() - {"audience"}
+    tags = [
+        name if group == "device" else f"group.{group}:{name}"
+        for group, names in body[direction].items()
+        for name in names
+    ]
+    yield from ((direction, channel, tag) for channel in body["audience"]["channel"] for tag in tags)
+
+
 READERS = {
+    "airship": read_airship_request,
     "getui": read_getui_request,
     "xiaomi": read_xiaomi_request,
     "emas": read_emas_request,

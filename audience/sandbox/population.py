@@ -26,7 +26,8 @@ from audience.testing.devices import generate_devices
 
 ID_COLUMN_NAMES = ("registration_id", "token", "device_id")
 DEFAULT_TAG_PATTERN = "{type}_{value}"  # the name of a typed tag at a vendor whose tags have no types
-FURTHER_TAG_PATTERNS = {"tpns": "{type}:{value}"}  # names that a vendor's documents give to keys with values, besides
+# Names that a vendor's documents give to keys with values, besides.
+FURTHER_TAG_PATTERNS = {"airship": "group.{type}:{value}", "tpns": "{type}:{value}"}
 TYPED_TAG_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Date)
 
 

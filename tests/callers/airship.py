@@ -19,6 +19,10 @@ def schedule_call(schedule):
     return airship_call({"schedule": schedule, "push": push}, "/api/schedules")
 
 
+def airship_tag_call(method, path, text=""):
+    return HttpCall(method, path, headers=HEADERS, body=text.encode())
+
+
 CALLER = Caller(
     send=lambda payload: airship_call({**PUSH, **payload}),
     post=airship_call,
@@ -41,5 +45,7 @@ CALLER = Caller(
             "options": {"expiry": 60},
         }
     ],
+    tag_call=airship_tag_call,
+    unknown_tagged=("InvalidIds", "InvalidIds"),
     id_format="00000000-0000-4000-8000-{:012x}",
 )

@@ -11,6 +11,7 @@ from audience.vendors.airship.attributes import view_atom
 from audience.vendors.airship.calls import DELIVERY
 from audience.vendors.airship.device_types import PLATFORMS
 from audience.vendors.airship.names import BUILTIN_KEYS, LIMITS, PAGE
+from audience.vendors.airship.tags import TAGS
 from audience.vendors.airship.targeting import (
     MAX_SELECTORS,
     SHAPE,
@@ -47,5 +48,6 @@ VENDOR = Vendor(
     has_typed_tags=True,
     builtins={**BUILTIN_KEYS, PLATFORM_TYPE: "device_types"},
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.airship",
 )

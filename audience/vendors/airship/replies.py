@@ -8,12 +8,13 @@ more, which the pages list in part; a code that they do not list is read by its 
 """
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.delivery_spec import Payload, Rejected, Response, VendorReply
+from audience.vendors.delivery_spec import ErrorCode, Payload, Rejected, Response, VendorReply
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.reply_checks import (
     ContradictoryReply,
@@ -27,7 +28,7 @@ from audience.vendors.schema_check import get_in
 
 CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
-INVALID_AUDIENCE = BY_CODE["400-AUDIENCE"]
+INVALID_AUDIENCE = "400-AUDIENCE"
 AUDIENCE_PATH = re.compile(r"(^|[.\]/])audience\b")
 
 
@@ -46,7 +47,7 @@ def parse_reply(response: Response) -> VendorReply:
         raise ContradictoryReply("its ids are not one list")
     if lists:
         return accept(response, read_ids(lists[0]), _read_contradiction(payload))
-    return _read_error(response, payload)
+    return read_error(response, payload, BY_CODE)
 
 
 @doubt_contradictions
@@ -59,7 +60,7 @@ def parse_check(response: Response) -> VendorReply:
     payload = parse_json_body(response)
     if payload.get("ok") is True:
         return accept(response, "checked", _read_contradiction(payload))
-    return _read_error(response, payload)
+    return read_error(response, payload, BY_CODE)
 
 
 @doubt_contradictions
@@ -75,7 +76,7 @@ def parse_cancel(response: Response) -> VendorReply:
     if response.status == HTTPStatus.NOT_FOUND:
         text = _read_text(payload)
         return Rejected(Problem("rejected", f"HTTP 404 {text!r}: there is no such schedule, or it was sent"))
-    return _read_error(response, payload)
+    return read_error(response, payload, BY_CODE)
 
 
 def _read_contradiction(payload: Payload) -> str:
@@ -84,14 +85,15 @@ def _read_contradiction(payload: Payload) -> str:
     return code or ("error" if payload.get("error") or payload.get("ok") is False else "")
 
 
-def _read_error(response: Response, payload: Payload) -> VendorReply:
+def read_error(response: Response, payload: Payload, codes: Mapping[str, ErrorCode]) -> VendorReply:
+    """Return the reply that says no, of calls with *codes*; without one of them its HTTP status decides."""
     code, text = read_code(payload.get("error_code")), _read_text(payload)
     if is_success(response) or response.status >= 500:
         return reply_from_status(response, f"{code} {text}".strip())
-    row = BY_CODE.get(code)
+    row = codes.get(code)
     if _is_about_audience(response, payload) and (row is None or row.outcome == "fatal"):
-        return reply_from_code(INVALID_AUDIENCE, text, response)
-    row = row or BY_CODE.get(str(response.status))
+        return reply_from_code(codes[INVALID_AUDIENCE], text, response)
+    row = row or codes.get(str(response.status))
     return reply_from_status(response, text) if row is None else reply_from_code(row, text, response)
 
 

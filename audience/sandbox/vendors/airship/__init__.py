@@ -17,11 +17,12 @@ from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.airship.access import authenticate, build_token_refusal, give_token
 from audience.sandbox.vendors.airship.push_checks import check_push, read_delay
 from audience.sandbox.vendors.airship.selectors import select_audience
+from audience.sandbox.vendors.airship.tags import CHANNELS_PREFIX, handle_channel_call, name_channel_endpoint
 
 NAME = "airship"
 TOKEN_PATH, PUSH_PATH, CHECK_PATH, SCHEDULES_PATH = "/oauth2/token", "/api/push", "/api/push/validate", "/api/schedules"
 SCHEDULE_PATH = f"{SCHEDULES_PATH}/*"
-PATHS = (PUSH_PATH, f"{PUSH_PATH}/*", SCHEDULES_PATH, SCHEDULE_PATH, TOKEN_PATH)
+PATHS = (PUSH_PATH, f"{PUSH_PATH}/*", SCHEDULES_PATH, SCHEDULE_PATH, f"{CHANNELS_PREFIX}*", TOKEN_PATH)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "40000", "429"
 RATE_LIMIT = (10, 1.0)  # calls, seconds
 MAX_BYTES, MAX_PUSHES, MAX_SCHEDULES = 5 * 1024 * 1024, 100, 1_000
@@ -33,7 +34,7 @@ CONTENT_KEYS = ("notification", "message", "in_app", "options")
 def endpoint_name(call: HttpCall) -> str:
     """Return the path that is called, with `*` in place of an id; a slash at its end makes no difference."""
     path = call.path.rstrip("/")
-    return SCHEDULE_PATH if _read_schedule_id(path) else path
+    return SCHEDULE_PATH if _read_schedule_id(path) else name_channel_endpoint(path) or path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
@@ -46,6 +47,8 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
         raise VendorRefusal(406, "The Accept header has no version that is served")
     if not state.rate_limiter.try_acquire("api", *RATE_LIMIT):
         raise VendorRefusal(RATE_LIMIT_CODE, "Too many requests")
+    if name.startswith(CHANNELS_PREFIX):
+        return handle_channel_call(call, state)
     match call.method, name:
         case "POST", "/api/push":
             return _send(call, state)

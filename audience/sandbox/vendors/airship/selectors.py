@@ -14,6 +14,7 @@ from audience.sandbox.vendor_state import VendorState
 
 MAX_CHILDREN, MAX_NAMES, MAX_SELECTORS, MAX_LEVELS = 10, 100, 1_000, 100
 PLATFORM_BY_CHANNEL = {"ios_channel": "ios", "android_channel": "android", "amazon_channel": "amazon"}
+DEFAULT_GROUP = "device"  # of tags that name none
 CHANNEL_KEYS = ("channel", *PLATFORM_BY_CHANNEL)
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 OWN_ATTRIBUTES = {
@@ -123,18 +124,24 @@ def _select_channels(key: str, value: Any, types: set[str], path: str, state: Ve
 def _select_tags(keys: JsonObject, path: str, state: VendorState) -> DeviceMask:
     if keys.keys() - {"tag", "group"}:
         raise _refuse("a tag has a group and nothing else", path)
-    group = keys.get("group", "device")
+    group = keys.get("group", DEFAULT_GROUP)
     if not isinstance(group, str):
         raise _refuse("expected a text", f"{path}.group")
     names = _read_names(keys["tag"], f"{path}.tag")
     if max(map(len, names)) > 128:
         raise _refuse("a tag has more than 128 characters", f"{path}.tag")
-    if group == "device":
-        masks = [state.population.devices_with_tag(state.vendor, name) for name in names]
-    else:
-        masks = [state.population.devices_with_value(group, name) for name in names]
+    masks = [state.tags.devices_with_tag(name_tag(group, name)) for name in names]
     selected: DeviceMask = np.logical_or.reduce(masks)
     return selected
+
+
+def name_tag(group: str, tag: str) -> str:
+    """Return the sandbox's own name for a tag of a group.
+
+    >>> name_tag("device", "vip"), name_tag("loyalty", "gold")
+    ('vip', 'group.loyalty:gold')
+    """
+    return tag if group == DEFAULT_GROUP else f"group.{group}:{tag}"
 
 
 def _select_attribute(keys: JsonObject, path: str, state: VendorState) -> DeviceMask:
