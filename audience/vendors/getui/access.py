@@ -48,7 +48,7 @@ def build_token_request(credentials: Credentials, now: datetime) -> Request:
 
     >>> keys = {"app_id": "a1", "app_key": "appkey", "master_secret": "mastersecret"}
     >>> request = build_token_request(Credentials("https://…", keys), datetime.fromtimestamp(1_700_000_000))
-    >>> request.content.decode()[:48]
+    >>> request.content.decode()[:49]
     '{"sign":"b4048b7b7e89b93a02e1259ab0b788a3f0641748'
     """
     app_key, timestamp = credentials.keys["app_key"], str(int(now.timestamp() * 1000))
