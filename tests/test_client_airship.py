@@ -145,6 +145,21 @@ class TestSandbox:
             [push_id] = self.write(client, said["audience"]).send().push_ids
             assert sandbox.delivery_counts("airship", push_id) == dict.fromkeys(told, 1)
 
+    def test_tags_of_channels_are_changed_and_read(self, sandbox):
+        client = self.connect(sandbox)
+        added, removed = ua.ChannelTags(client), ua.ChannelTags(client)
+        added.set_audience(ios=IDS[0], android=IDS[1:])
+        added.add("device", ["new"])
+        added.add("crm", ["gold", "silver"])
+        removed.set_audience(ios=IDS[0])
+        removed.remove("crm", ["gold"])
+        assert (added.send(), removed.send()) == ({"ok": True}, {"ok": True})
+        channel = ua.ChannelInfo(client).lookup(IDS[0])
+        assert (channel.tags, channel.tag_groups["crm"]) == (["new", "vip"], ["silver"])
+        [said] = plan("group.crm:gold AND NOT vip", "airship").native
+        [push_id] = self.write(client, said["audience"]).send().push_ids
+        assert sandbox.delivery_counts("airship", push_id) == {IDS[1]: 1}
+
     def test_check_sends_nothing(self, sandbox):
         client = self.connect(sandbox)
         assert self.write(client, "all").validate().ok
