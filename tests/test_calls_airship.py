@@ -10,9 +10,11 @@ from callers import CALLERS
 from test_messages import parse_fact_message, problem_lines
 
 from audience import DeviceIndex, MessageError, Plan, get_vendor, parse
-from audience.delivery import SafetyLimits, SendOptions, send
+from audience.delivery import SafetyLimits, SendOptions, cancel, send
 from audience.delivery.dry_run import perform_dry_run
 from audience.delivery.prepare import prepare_run
+from audience.delivery.schedule import Schedule
+from audience.delivery.withdrawal import withdraw
 from audience.requests.writer import write_requests
 from audience.sandbox import KEY, SECRET, Population, Sandbox
 from audience.vendors.airship.access import BASE_URLS
@@ -285,3 +287,29 @@ def test_ids_that_are_none_are_found_and_dropped(table, index, tmp_path):
         found = send(tmp_path / "odd", MESSAGE, application, LIMITS, options=SendOptions())
         assert (found.done, sum(found.invalid_id_counts.values())) == (True, 1)
         assert sandbox.delivery_counts("airship") == dict.fromkeys(IDS[1:2_345], 1)
+
+
+def send_in_an_hour(folder, application):
+    moment = datetime.now(UTC) + timedelta(hours=1)
+    return send(folder, MESSAGE, application, LIMITS, schedule=Schedule(at=moment), options=SendOptions())
+
+
+def test_run_of_later_is_kept_by_airship_and_withdrawn(table, folder):
+    with Sandbox(Population(table), key=KEY, secret=SECRET, rate=None) as sandbox:
+        application = Credentials(sandbox.url, {"app_key": KEY, "secret": SECRET, "auth": "basic"})
+        found = send_in_an_hour(folder, application)
+        assert (found.waiting.kept_ids, sandbox.summary("airship")["waiting"]) == (2_345, 3)
+        assert cancel(folder).cancelled
+        assert withdraw(folder, application, SendOptions()) == []
+        assert (sandbox.summary("airship")["waiting"], sandbox.delivery_counts("airship")) == (0, {})
+
+
+def test_lost_reply_to_a_schedule_leaves_it_in_doubt_and_is_not_repeated(table, folder):
+    with Sandbox(Population(table), key=KEY, secret=SECRET, rate=None) as sandbox:
+        application = Credentials(sandbox.url, {"app_key": KEY, "secret": SECRET, "auth": "basic"})
+        sandbox.set_faults("drop")
+        found = send_in_an_hour(folder, application)
+        assert (found.id_counts["in_doubt"], sandbox.summary("airship")["waiting"]) == (2_345, 3)
+        cancel(folder)
+        [problem] = withdraw(folder, application, SendOptions())
+        assert (problem.code, "2,345 ids" in problem.message) == ("not-withdrawn", True)
