@@ -5,7 +5,7 @@ Nothing here sends. A vendor's module turns a message and its targeting into req
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -365,6 +365,7 @@ class SendMethod:
             by commas.
         setup_call: Call that comes before the push call; None if none is needed.
         dedup_window: How long the vendor drops repeats of one idempotency key; None if it does not.
+        drops_repeats: Returns whether it does so for a call to these targets.
         check: Finds why the method cannot carry a body to these targets of this application.
         concurrency: Calls in flight at once, if the user names no number: more where a call is for one id.
         schedule: How the vendor keeps a call until its time; None if it delivers all of them at once.
@@ -381,6 +382,7 @@ class SendMethod:
     message_per_target: bool = False
     setup_call: SetupCall | None = None
     dedup_window: timedelta | None = None
+    drops_repeats: Callable[[Sequence[Payload]], bool] = always
     check: Callable[[Payload, Sequence[Payload], Credentials], Iterable[Problem]] = no_problems
     concurrency: int = 32
     schedule: VendorSchedule | None = None
@@ -389,6 +391,10 @@ class SendMethod:
     def get_setup_call(self, targets: Sequence[Payload]) -> SetupCall | None:
         """Return the setup call of a push call to *targets*, or None if it needs none."""
         return self.setup_call if self.setup_call is not None and self.setup_call.is_needed(targets) else None
+
+    def for_targets(self, targets: Sequence[Payload]) -> "SendMethod":
+        """Return the method of a call to *targets*: without a dedup window if the vendor drops no repeats of it."""
+        return self if self.drops_repeats(targets) else replace(self, dedup_window=None)
 
     def get_key_source(self, kept_until: float | None) -> KeySource | None:
         """Return where the key of a call comes from that the vendor keeps until a moment; None for a key of ours."""

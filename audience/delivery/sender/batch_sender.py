@@ -224,7 +224,7 @@ def _plan_call(context: SendContext, batch: Batch) -> PlannedCall:
     kept_until = batch.not_before if context.windows.look(context.clock.wall()).keeps(batch) else None
     if batch.native is not None:
         targets: tuple[Payload, ...] = (requests.native_payload(batch.native),)
-        return PlannedCall(batch, prepared.delivery.native_method, {}, targets, kept_until)
+        return PlannedCall(batch, prepared.delivery.native_method.for_targets(targets), {}, targets, kept_until)
     ids_by_position = get_batch_ids(requests, batch)
     chunks = iter_slices(list(ids_by_position.values()), requests.vendor.max_ids)
     targets = tuple(map(requests.vendor.target_ids, chunks))

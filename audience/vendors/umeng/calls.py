@@ -181,9 +181,11 @@ NATIVE = SendMethod(
     rate_limits=cast_rate_limits,
     source=PAGE,
     check=cast_problems,
+    dedup_window=DEDUP_WINDOW,
+    drops_repeats=are_tasks,
     schedule=TASK_SCHEDULE,
 )
-LISTCAST = replace(NATIVE, name="listcast", max_ids=LIMITS["device_tokens"].maximum, schedule=None)
+LISTCAST = replace(NATIVE, name="listcast", max_ids=LIMITS["device_tokens"].maximum, dedup_window=None, schedule=None)
 FILECAST = replace(
     NATIVE,
     name="filecast",
@@ -191,7 +193,7 @@ FILECAST = replace(
     min_ids=501,  # the page advises files for more than one list
     rate_limits=lambda targets: (FILECAST_LIMIT,),
     setup_call=SetupCall(build_request=build_upload, parse_reply=parse_upload_reply, max_uses=1, lifetime=LIFETIME),
-    dedup_window=DEDUP_WINDOW,
+    drops_repeats=always,
     check=file_problems,
     concurrency=4,  # of up to 10 MB each
     schedule=replace(TASK_SCHEDULE, accepts=always),

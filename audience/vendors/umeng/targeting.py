@@ -40,7 +40,7 @@ from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.language.vocabulary import PROVINCES
 from audience.language.windows import Comparison, Period, RelativeTime
-from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.payload_reader import PayloadCursor, dump_json
 from audience.vendors.relative_times import assume_times, split_range
 from audience.vendors.spec import (
     WHITESPACE,
@@ -60,6 +60,7 @@ LIMITS = {
     "device_tokens": VendorLimit(500, PAGE),
     "alias": VendorLimit(500, PAGE),
     "token_characters": VendorLimit(64, PAGE),  # of iOS; those of Android have 44
+    "filter_bytes": VendorLimit(3_000, PAGE),  # in the copy of 2025
     "operands": VendorLimit(None, PAGE),
     "levels": VendorLimit(None, PAGE),
 }
@@ -243,10 +244,11 @@ def emit(expr: Expr) -> Payload:
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
-    return {
-        "type": "groupcast",
-        "filter": {"where": {"and": list(map(_emit_node, and_terms(write_values(expr, VALUE_NAMES))))}},
-    }
+    filter_ = {"where": {"and": list(map(_emit_node, and_terms(write_values(expr, VALUE_NAMES))))}}
+    if LIMITS["filter_bytes"].is_exceeded_by(size := len(dump_json(filter_).encode())):
+        message = f"its filter takes {size:,} bytes; the maximum is {LIMITS['filter_bytes'].maximum:,}"
+        raise Unsupported([Problem("too-long", message)])
+    return {"type": "groupcast", "filter": filter_}
 
 
 def _emit_ids(ids: Ids, key: str) -> str:
