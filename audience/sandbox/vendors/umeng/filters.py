@@ -1,9 +1,11 @@
 """Filters of groupcasts: `{"where": {"and": […]}}`, a tree of and, or and not over conditions of one key.
 
 https://dev.umeng.com/push/android/api-doc. launch_from takes in its day here, > and < the version itself, as the text
-beside their samples says.
+beside their samples says. Provinces have Chinese names there, which devices may have in pinyin here.
 """
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ COLUMNS = {
 }
 COMPARISONS = (">=", "<=", ">", "<")
 MAX_DEPTH = 50
+PROVINCES = Path(__file__).with_name("provinces.txt")
 
 
 def select_by_filter(filter_: JsonObject, state: VendorState) -> DeviceMask:
@@ -66,7 +69,17 @@ def _match_value(key: str, value: str, state: VendorState) -> DeviceMask:
             return _compare_versions(value, state)
     if key not in COLUMNS:
         raise VendorRefusal(2031, f"there is no condition {key}")
-    return state.population.devices_with_value(COLUMNS[key], value)
+    devices = state.population.devices_with_value(COLUMNS[key], value)
+    if key == "province" and (pinyin := _load_provinces().get(value)):
+        devices |= state.population.devices_with_value(COLUMNS[key], pinyin)
+    return devices
+
+
+@cache
+def _load_provinces() -> dict[str, str]:
+    """Return the name in pinyin of each province."""
+    pairs = [line.split() for line in PROVINCES.read_text("utf-8").splitlines() if not line.startswith("#")]
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def _launched_since(day: str, state: VendorState) -> DeviceMask:
