@@ -241,14 +241,18 @@ def emit(expr: Expr) -> Payload:
             return {"type": "customizedcast", FILE: value, ALIAS_TYPE: type_}
         case And(terms=(Tag(type="alias_type", value=type_), Reference(kind="file_id", value=value))):
             return {"type": "customizedcast", FILE: value, ALIAS_TYPE: type_}
-    problems = list(_expr_problems(expr))
-    if problems:
+    return {"type": "groupcast", "filter": _emit_filter(expr)}
+
+
+def _emit_filter(expr: Expr) -> Payload:
+    """Return the filter for *expr*, or raise Unsupported with the reasons why no filter has it."""
+    if problems := list(_expr_problems(expr)):
         raise Unsupported(problems)
-    filter_ = {"where": {"and": list(map(_emit_node, and_terms(write_values(expr, VALUE_NAMES))))}}
+    filter_: Payload = {"where": {"and": list(map(_emit_node, and_terms(write_values(expr, VALUE_NAMES))))}}
     if LIMITS["filter_bytes"].is_exceeded_by(size := len(dump_json(filter_).encode())):
         message = f"its filter takes {size:,} bytes; the maximum is {LIMITS['filter_bytes'].maximum:,}"
         raise Unsupported([Problem("too-long", message)])
-    return {"type": "groupcast", "filter": filter_}
+    return filter_
 
 
 def _emit_ids(ids: Ids, key: str) -> str:

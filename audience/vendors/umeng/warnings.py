@@ -35,13 +35,7 @@ def _android_warnings(body: Payload, content: Payload) -> Iterator[Problem]:
     if size > SURE_ANDROID_BYTES:
         message = f"the payload takes {size:,} bytes; an older page of Umeng has {SURE_ANDROID_BYTES:,} at most"
         yield Problem("near-limit", message, path="$.payload", hint="shorten the message, or its data")
-    for key in ("set_badge", "add_badge"):
-        if key in content and "main_activity" not in channels:
-            message, hint = "Huawei and HONOR change no badge without main_activity", "name the app's first screen"
-            yield Problem("channel-ignores", message, path=f"$.payload.body.{key}", hint=hint)
-        if key in content and content[key] not in BADGES:
-            message = f"Huawei and HONOR ignore a badge that is not from {BADGES[0]} to {BADGES[-1]}"
-            yield Problem("channel-ignores", message, path=f"$.payload.body.{key}")
+    yield from _badge_warnings(content, channels)
     if "expand_image" in content:
         message = "of the manufacturers' channels, Xiaomi's alone shows the picture"
         yield Problem("channel-ignores", message, path="$.payload.body.expand_image")
@@ -51,3 +45,13 @@ def _android_warnings(body: Payload, content: Payload) -> Iterator[Problem]:
     if "oppo_notify_level" in channels and "oppo_category" not in channels:
         message, hint = "OPPO takes oppo_notify_level with an oppo_category only", "set oppo_category"
         yield Problem("channel-limit", message, path="$.channel_properties.oppo_notify_level", hint=hint)
+
+
+def _badge_warnings(content: Payload, channels: Payload) -> Iterator[Problem]:
+    for key in ("set_badge", "add_badge"):
+        if key in content and "main_activity" not in channels:
+            message, hint = "Huawei and HONOR change no badge without main_activity", "name the app's first screen"
+            yield Problem("channel-ignores", message, path=f"$.payload.body.{key}", hint=hint)
+        if key in content and content[key] not in BADGES:
+            message = f"Huawei and HONOR ignore a badge that is not from {BADGES[0]} to {BADGES[-1]}"
+            yield Problem("channel-ignores", message, path=f"$.payload.body.{key}")

@@ -9,11 +9,12 @@ device.
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from audience.sandbox.http_types import HttpCall, HttpReply, JsonObject, VendorRefusal
+from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
 from audience.sandbox.request_checks import number_or_text, parse_json_object
 from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.umeng.casts import check_rate, find_type, is_task, select_devices
@@ -73,13 +74,17 @@ def _authenticate(call: HttpCall, state: VendorState) -> JsonObject:
     if not state.knows_key(key):
         raise VendorRefusal(2021, "there is no such appkey")
     _check_timestamp(moment, state)
+    _check_signature(call, key, given, state)
+    return request
+
+
+def _check_signature(call: HttpCall, key: str, given: str, state: VendorState) -> None:
     secret, host = state.signing_secret(key), call.headers.get("host", "msgapi.umeng.com")
     urls = [f"{scheme}://{host}{call.path}" for scheme in ("https", "http")]
     if secret is not None and not any(
         hmac.compare_digest(sign(secret, url, call.body).encode(), given.encode()) for url in urls
     ):
         raise VendorRefusal(2027, "the sign is wrong")
-    return request
 
 
 def _check_timestamp(moment: Any, state: VendorState) -> None:
@@ -92,30 +97,34 @@ def _check_timestamp(moment: Any, state: VendorState) -> None:
         raise VendorRefusal(2028, "the timestamp has expired")
 
 
-def _succeed(data: JsonObject, message_id: str = "", device_count: int = 0, ignored: tuple[str, ...] = ()) -> HttpReply:
-    body = {"ret": "SUCCESS", "data": data}
-    return HttpReply(200, body, message_id=message_id, device_count=device_count, ignored=ignored)
+def _succeed(data: JsonObject, message_id: str = "", device_count: int = 0) -> HttpReply:
+    return HttpReply(200, {"ret": "SUCCESS", "data": data}, message_id=message_id, device_count=device_count)
 
 
 def _send(request: JsonObject, state: VendorState) -> HttpReply:
     kind = find_type(request)
     content, ignored = check_content(request)
-    delay = compute_delay(content.get("policy") or {}, is_task(kind), state.clock())
+    policy = content.get("policy") or {}
+    delay = compute_delay(policy, is_task(kind), state.clock())
     devices = select_devices(kind, request, state)
-    key = (content.get("policy") or {}).get("out_biz_no") if is_task(kind) else None
-    if key and (before := state.cached_reply(f"{request['appkey']} {key}", FOREVER)):
+    key = f"{request['appkey']} {policy['out_biz_no']}" if is_task(kind) and policy.get("out_biz_no") else ""
+    if key and (before := state.cached_reply(key, FOREVER)):
         return before
     if content.get("production_mode") != "false":
         check_rate(kind, state)
+    reply = replace(_deliver(kind, content, devices, delay, state), ignored=ignored)
+    if key:
+        state.cache_reply(key, reply)
+    return reply
+
+
+def _deliver(kind: str, content: JsonObject, devices: DeviceMask, delay: float, state: VendorState) -> HttpReply:
+    """Deliver a message after *delay* seconds; return the reply, which names a task or a message."""
     told: JsonObject = {name: content[name] for name in ("payload", "channel_properties") if name in content}
     prefix, name = ("us", "task_id") if is_task(kind) else ("uu", "msg_id")
     message = state.delivery_log.create_message(told, lambda number: f"{prefix}{number:020d}")
     state.delivery_log.record(message, devices, delay)
-    count = 0 if delay > 0 else int(np.count_nonzero(devices))
-    reply = _succeed({name: message}, message, count, ignored)
-    if key:
-        state.cache_reply(f"{request['appkey']} {key}", reply)
-    return reply
+    return _succeed({name: message}, message, 0 if delay > 0 else int(np.count_nonzero(devices)))
 
 
 def _find_task(request: JsonObject, state: VendorState) -> str:

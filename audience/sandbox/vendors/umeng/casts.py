@@ -66,6 +66,11 @@ def select_devices(kind: str, request: JsonObject, state: VendorState) -> Device
             return _devices_by_token(tokens, state)
         case "filecast":
             return _devices_by_token(read_file(request.get("file_id"), state), state)
+    return _devices_by_alias(kind, request, state)
+
+
+def _devices_by_alias(kind: str, request: JsonObject, state: VendorState) -> DeviceMask:
+    population = state.population
     if not isinstance(request.get("alias_type"), str) or not request["alias_type"]:
         raise VendorRefusal(2047, "alias_type is missing")
     by_file = kind == ALIAS_FILE
