@@ -1,15 +1,16 @@
 """Measure patterns, thresholds, limits, top and samples, beside Polars, DuckDB and bitmaps combined by hand.
 
 All have the same devices in the same order, in memory, and one thread. All counts are compared; for `top` the sum of
-the values. The first answer is that of an index that was just opened, the next one comes from its cache. Limits and
-samples are chosen by the hash of the id: Polars computes the same hashes with polars-hash, DuckDB has no such function.
+the values. The first answer is that of an index that was just opened, the next one comes from its cache. Tags in
+another order are combined again: their bitmaps are loaded, and the answer is not cached. Limits and samples are chosen
+by the hash of the id: Polars computes the same hashes with polars-hash, DuckDB has no such function.
 
     python -m benchmarks.forms [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -20,7 +21,7 @@ import polars as pl
 import polars_hash
 import xxhash
 
-from audience import DeviceIndex, parse
+from audience import DeviceIndex, Or, Threshold, parse
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
 from benchmarks.report import (
     OPTIONS,
@@ -56,12 +57,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Times in seconds by peer; ours are the first answer and the next ones."""
+    """Times in seconds by peer; ours are the first answer, the next ones, and those with tags in another order."""
 
     text: str
     result: float
     first: float
     again: float
+    combined: float | None
     peers: dict[str, float]
 
 
@@ -227,7 +229,19 @@ def measure_question(
     first = min(time_first(question, expr, open_index()) for _ in range(runs))
     again, *others = fastest_times(list(forms.values()), runs)
     peers = dict(zip(list(forms)[1:], others, strict=True))
-    return Measurement(question.text, results["audience"], first, again, peers)
+    combined = time_combined(expr, index) if isinstance(expr, Or | Threshold) else None
+    return Measurement(question.text, results["audience"], first, again, combined, peers)
+
+
+def time_combined(expr: Or | Threshold, index: DeviceIndex) -> float:
+    """The least seconds of *expr* with its operands in each other order in turn."""
+    seconds = []
+    for place in range(1, len(expr.terms)):
+        turned = replace(expr, terms=expr.terms[place:] + expr.terms[:place])
+        started = time.perf_counter()
+        index.count(turned)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def time_first(question: Question, expr: Any, index: DeviceIndex) -> float:
@@ -245,11 +259,13 @@ def format_measurements(measured: list[dict[str, Any]]) -> str:
             f"`{shorten(each['text'])}`",
             format_ms(each["first"]),
             format_ms(each["again"]),
+            "" if each["combined"] is None else format_ms(each["combined"]),
             *(format_peer(each["peers"].get(peer), each["first"]) for peer in peers),
         )
         for each in measured
     ]
-    return format_table(("expression", "first ms", "next ms", *(f"{peer} ms" for peer in peers)), rows)
+    ours = ("first ms", "next ms", "other order ms")
+    return format_table(("expression", *ours, *(f"{peer} ms" for peer in peers)), rows)
 
 
 def shorten(text: str) -> str:

@@ -209,6 +209,17 @@ def threshold_exprs(draw, terms):
     return Threshold(operator, draw(st.integers(first, last)), some)
 
 
+def exprs_without_limits(leaves, max_leaves: int = 12):
+    """Expressions over *leaves* with differences and thresholds too."""
+
+    def combine(operands):
+        several = st.lists(operands, min_size=2, max_size=4).map(tuple)
+        differences = st.builds(Except, operands, operands)
+        return st.one_of(operands.map(Not), several.map(And), several.map(Or), differences, threshold_exprs(several))
+
+    return st.recursive(leaves, combine, max_leaves=max_leaves)
+
+
 def exprs_of_all_forms(leaves, max_leaves: int = 12, limits=LARGE_LIMITS, seeds=names, by=names):
     """Expressions over *leaves* with differences, thresholds and limits too."""
 
@@ -230,7 +241,9 @@ def exprs_of_all_forms(leaves, max_leaves: int = 12, limits=LARGE_LIMITS, seeds=
 any_expr = exprs_of_all_forms(any_leaf)
 
 tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS))
-mixed_tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS[:3] + TYPED_TAGS) | st.sampled_from([Everyone(), Nobody()]))
+mixed_tag_leaf = st.sampled_from(BARE_TAGS[:3] + TYPED_TAGS) | st.sampled_from([Everyone(), Nobody()])
+mixed_tag_expr = boolean_exprs(mixed_tag_leaf)
+mixed_tag_form = exprs_without_limits(mixed_tag_leaf)
 INDEX_BOUNDS = {
     "age": st.sampled_from(["-1", "17", "17.5", "30", "41.5", "99"]),
     "active": st.sampled_from(DAYS).map(str),

@@ -15,7 +15,7 @@ from strategies import bucket_of
 
 from audience import DeviceIndex, Sample
 from audience.index.ingest import build
-from audience.index.query import evaluate, limits, sampling
+from audience.index.query import evaluate, limits, physical_plan, sampling
 from audience.index.storage import id_lookup, id_search
 from audience.index.storage.bitmaps import BitMap
 
@@ -100,8 +100,14 @@ def test_expensive_expressions_are_evaluated_once(tmp_path, monkeypatch):
     table = pl.DataFrame({"registration_id": [f"r{at}" for at in range(50)], "age": range(50)})
     index = DeviceIndex.build(table, tmp_path / "index")
     first_counts = {}
-    for text in ("sample(50%, x)", "age > 9 limit 9 seed x", "everyone top 9 by age", "registration_id(r1, r99)"):
+    monkeypatch.setattr(physical_plan, "MIN_EFFORT", 0)
+    monkeypatch.setattr(physical_plan, "estimate_words", lambda *args, **options: float("-inf"))
+    index.count("age:7 OR age:8 OR age:9")  # locates the bitmaps, so that words could be chosen
+    texts = ["at least 2 of (age:7, age:8, age:9)", "sample(50%, x)", "age > 9 limit 9 seed x"]
+    for text in (*texts, "everyone top 9 by age", "registration_id(r1, r99)"):
         first_counts[text] = index.count(text), sorted(index.resolve(text).ids())
+    for name in ("choose_words", "combine_threshold"):
+        monkeypatch.setattr(evaluate, name, lambda *args, **options: pytest.fail("was evaluated again"))
     for module, name in ((evaluate, "sample_rows"), (evaluate, "choose_rows"), (id_search, "locate_in_shard")):
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("was evaluated again"))
     for text, (count, ids) in first_counts.items():

@@ -46,7 +46,6 @@ COUNTS = {
     ("@fresh", NOON): 3,
     ("NOT @fresh", "2026-12-30"): 7,
 }
-COUNTS = {key: count for key, count in COUNTS.items() if "at least" not in key[0] and "EXCEPT" not in key[0]}
 
 
 @pytest.mark.parametrize(("question", "count"), COUNTS.items(), ids=str)
@@ -85,12 +84,13 @@ def test_set_of_devices_stays_that_of_its_question(index):
         assert len(index.resolve("@fresh")) == 0
 
 
-@pytest.mark.parametrize(("days", "count"), {0: 3, 1: 3, 6: 2, 8: 0}.items())
-def test_saved_segment_is_about_the_day_on_which_it_is_asked(audience, folder, days, count):
+@pytest.mark.parametrize(("days", "tokens"), {-1: "234", 0: "123", 1: "012", 6: "01", 7: "0", 8: ""}.items())
+def test_saved_segment_is_about_the_day_on_which_it_is_asked(audience, folder, days, tokens):
+    count = len(tokens)
     moment = datetime(2026, 11, 28, 12, tzinfo=UTC) + timedelta(days)
     assert audience("count", folder, "@fresh", "--as-of", moment.isoformat())[1] == f"{count}\n"
     with time_machine.travel(moment, tick=False):
-        assert DeviceIndex.open(folder).count("@fresh") == count
+        assert sorted(DeviceIndex.open(folder).resolve("@fresh").ids()) == [f"t{number}" for number in tokens]
         code, out, err = audience("count", folder, "@fresh")
     bound = f"active within 7 days of {moment.date()}"
     assert (code, out) == (0, f"{count}\n")

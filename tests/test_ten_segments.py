@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 from polars import col
+from strategies import bucket_of
 
 from audience import DeviceIndex, parse
 from audience.testing.devices import generate_customers
@@ -59,13 +60,20 @@ def test_segment_has_the_devices_that_polars_finds(customers, text):
     assert sorted(found.ids()) == sorted(table.filter(SEGMENTS[text])["registration_id"])
 
 
-def test_a_tenth_of_a_segment_is_inside_it(customers):
-    folder, _ = customers
+def with_positions(table: pl.DataFrame, seed: str) -> pl.DataFrame:
+    """Return *table* with the position of each device under *seed*, times 2 ** 64."""
+    positions = [int(bucket_of(device_id, seed) * 2**64) for device_id in table["registration_id"]]
+    return table.with_columns(pl.Series("position", positions, dtype=pl.UInt64))
+
+
+def test_a_tenth_of_a_segment_has_the_devices_below_a_tenth(customers):
+    folder, table = customers
     index = DeviceIndex.open(folder / "customers.index")
-    whole = set(index.resolve("active within 7 days", as_of=AS_OF).ids())
-    tenth = set(index.resolve("active within 7 days AND sample(10%, winter)", as_of=AS_OF).ids())
-    assert tenth < whole
-    assert 0.08 < len(tenth) / len(whole) < 0.12
+    text, condition = next(iter(SEGMENTS.items()))
+    tenth = index.resolve(parse(f"{text} AND sample(10%, winter)", folder=folder), as_of=AS_OF)
+    expected = with_positions(table.filter(condition), "winter").filter(col("position") < 2**64 // 10 + 1)
+    assert sorted(tenth.ids()) == sorted(expected["registration_id"])
+    assert 0 < len(tenth) < index.count(parse(text, folder=folder), as_of=AS_OF)
 
 
 def test_top_1000_by_spend_are_the_largest(customers):
@@ -76,9 +84,10 @@ def test_top_1000_by_spend_are_the_largest(customers):
 
 
 def test_limit_has_exactly_so_many_of_the_segment(customers):
-    folder, _ = customers
+    folder, table = customers
     index = DeviceIndex.open(folder / "customers.index")
-    limited = set(index.resolve("NOT opted_out limit 5000 seed summer").ids())
-    assert len(limited) == 5_000
-    assert limited < set(index.resolve("NOT opted_out").ids())
-    assert limited > set(index.resolve("NOT opted_out limit 50 seed summer").ids())
+    ordered = with_positions(table.filter(~col("tags").list.contains("opted_out")), "summer").sort("position")
+    for count in (50, 5_000):
+        limited = index.resolve(f"NOT opted_out limit {count} seed summer")
+        assert len(limited) == count
+        assert sorted(limited.ids()) == sorted(ordered.head(count)["registration_id"])

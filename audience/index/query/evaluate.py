@@ -61,7 +61,8 @@ from audience.language.ast import (
 )
 
 RowBitmap: TypeAlias = bitmaps.BitMap
-JUNCTIONS = And | Or | Except | Threshold
+COUNTED = And | Or | Except  # without their rows; those of a threshold are cached at once
+JUNCTIONS = COUNTED | Threshold
 ALL_ROWS = ~NO_ROWS
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
@@ -119,7 +120,7 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
     The last step of an AND or OR counts rows without building its result. The shard is one of the `evaluated_shards` of
     a snapshot, whose bitmaps have no deleted rows.
     """
-    if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=True)) is not None:
+    if isinstance(expr, COUNTED) and (plan := choose_words(expr, shard, counts=True)) is not None:
         return count_rows(plan.program, shard.load_words(plan.tag_rows), shard.device_count)
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
