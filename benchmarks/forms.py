@@ -1,9 +1,10 @@
 """Measure patterns, thresholds, limits, top and samples, beside Polars, DuckDB and bitmaps combined by hand.
 
-All have the same devices in the same order, in memory, and one thread. All counts are compared; for `top` the sum of
-the values. The first answer is that of an index that was just opened, the next one comes from its cache. Tags in
-another order are combined again: their bitmaps are loaded, and the answer is not cached. Limits and samples are chosen
-by the hash of the id: Polars computes the same hashes with polars-hash, DuckDB has no such function.
+All have the same devices in the same order, in memory, and one thread; times are those of the processor. All counts are
+compared; for `top` the sum of the values. The first answer is that of an index that was just opened, the next one comes
+from its cache. Tags in another order are combined again: their bitmaps are loaded, and the answer is not cached. Limits
+and samples are chosen by the hash of the id: Polars computes the same hashes with polars-hash, DuckDB has no such
+function.
 
     python -m benchmarks.forms [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
@@ -227,7 +228,7 @@ def measure_question(
     results["audience"] = question.summarize(results["audience"], table)
     assert len({round(float(result), 1) for result in results.values()}) == 1, f"{question.text}: {results}"
     first = min(time_first(question, expr, open_index()) for _ in range(runs))
-    again, *others = fastest_times(list(forms.values()), runs)
+    again, *others = fastest_times(list(forms.values()), runs, time.process_time)
     peers = dict(zip(list(forms)[1:], others, strict=True))
     combined = time_combined(expr, index) if isinstance(expr, Or | Threshold) else None
     return Measurement(question.text, results["audience"], first, again, combined, peers)
@@ -238,18 +239,18 @@ def time_combined(expr: Or | Threshold, index: DeviceIndex) -> float:
     seconds = []
     for place in range(1, len(expr.terms)):
         turned = replace(expr, terms=expr.terms[place:] + expr.terms[:place])
-        started = time.perf_counter()
+        started = time.process_time()
         index.count(turned)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     return min(seconds)
 
 
 def time_first(question: Question, expr: Any, index: DeviceIndex) -> float:
     """The seconds of the first answer after opening; the files are in the page cache."""
     index.count("everyone")
-    started = time.perf_counter()
+    started = time.process_time()
     question.audience(index, expr)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def format_measurements(measured: list[dict[str, Any]]) -> str:

@@ -12,11 +12,14 @@ MIN_RUN_SECONDS = 0.01  # of one run; faster calls are repeated
 ResultT = TypeVar("ResultT")
 
 
-def fastest_times(calls: list[Callable[[], Any]], runs: int) -> list[float]:
+def fastest_times(
+    calls: list[Callable[[], Any]], runs: int, timer: Callable[[], float] = timeit.default_timer
+) -> list[float]:
     """Return the smallest time of each call in seconds; calls are measured in turns and have run before."""
-    once = [timeit.timeit(call, number=1) for call in calls]
+    once = [timeit.timeit(call, number=1, timer=timer) for call in calls]
     times = [max(1, round(MIN_RUN_SECONDS / seconds)) for seconds in once]
-    rounds = [[timeit.timeit(call, number=n) / n for call, n in zip(calls, times, strict=True)] for _ in range(runs)]
+    pairs = list(zip(calls, times, strict=True))
+    rounds = [[timeit.timeit(call, number=n, timer=timer) / n for call, n in pairs] for _ in range(runs)]
     return [min(times_of_call) for times_of_call in zip(*rounds, strict=True)]
 
 
