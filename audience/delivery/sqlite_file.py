@@ -85,8 +85,10 @@ class SqliteFile:
 
     def query(self, name: str, **values: Any) -> list[Any]:
         """Run the statement *name* and return its rows."""
-        with wrap_sqlite_errors(self.path):
+        try:
             return self._connection.execute(self.queries[name], values).fetchall()
+        except sqlite3.Error as error:  # `wrap_sqlite_errors` would take as long as a quick statement
+            raise _wrap_error(self.path, error) from error
 
     def iterate(self, name: str, **values: Any) -> Iterator[Any]:
         """Run the statement *name* and yield its rows, which are not all in memory."""
@@ -197,7 +199,12 @@ def wrap_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", None) in WRITE_ERRORS:
-            hint = "the ledger keeps what was sent; make room or make it writable, then run `audience resume`"
-            raise DeliveryError(Problem("cannot-write", f"{path}: {error}", hint=hint)) from error
-        raise LedgerError(Problem("bad-ledger", f"{path}: {error}")) from error
+        raise _wrap_error(path, error) from error
+
+
+def _wrap_error(path: Path, error: sqlite3.Error) -> DeliveryError:
+    """Return an error that names the file *path*; LedgerError, unless it cannot be written."""
+    if getattr(error, "sqlite_errorname", None) in WRITE_ERRORS:
+        hint = "the ledger keeps what was sent; make room or make it writable, then run `audience resume`"
+        return DeliveryError(Problem("cannot-write", f"{path}: {error}", hint=hint))
+    return LedgerError(Problem("bad-ledger", f"{path}: {error}"))

@@ -56,7 +56,8 @@ def parse_json_body(response: Response) -> dict[str, Any]:
     """
     try:
         payload = load_strict_json(response.content)
-        payload = load_strict_json(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+        if b"\\" in response.content or not response.content.isascii():  # only then it may have a surrogate
+            payload = load_strict_json(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
     except ContradictoryReply:
         raise
     except (ValueError, RecursionError):

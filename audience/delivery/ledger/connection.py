@@ -174,7 +174,7 @@ def create_ledger(
         connection.execute(QUERIES["insert_location"], location_values(path.parent, marker, run.created_at))
         numbered = ({"number": number, **asdict(part)} for number, part in enumerate(parts, start=1))
         connection.executemany(QUERIES["insert_planned_part"], numbered)
-        connection.executemany(QUERIES["insert_batch"], map(asdict, batches))
+        connection.executemany(QUERIES["insert_batch"], (batch.to_values() for batch in batches))
         connection.executemany(QUERIES["leave_out_new_id"], left_out)
         connection.execute(QUERIES["reject_emptied_batches"], {"now": run.created_at, "problem": problem})
 

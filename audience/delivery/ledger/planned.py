@@ -46,6 +46,17 @@ class PlannedBatch:
     not_before: float | None = None
     at_vendor: bool = False
 
+    def to_values(self) -> dict[str, float | None]:
+        """Return the values of its statement; `asdict` takes three times as long, for a million of them."""
+        return {
+            "part": self.part,
+            "native": self.native,
+            "first": self.first,
+            "stop": self.stop,
+            "not_before": self.not_before,
+            "at_vendor": self.at_vendor,
+        }
+
 
 def plan_batches(native_count: int, parts: Sequence[PlannedPart], batch_size: int) -> Iterator[PlannedBatch]:
     """Yield the native requests, then the ids of each part in batches of at most *batch_size*.

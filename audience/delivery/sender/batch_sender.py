@@ -65,9 +65,7 @@ class BatchSender:
         Raises StopRun if it fails and other batches would fail too.
         """
         try:
-            async for attempt in self._context.retry.iter_attempts(self._context.clock.sleep):
-                with attempt:
-                    await self._attempt_call(batch)
+            await self._context.retry.repeat(partial(self._attempt_call, batch), self._context.clock.sleep)
         except RetryLater as error:
             await self._context.group_commit.submit(
                 partial(transitions.release_batch, worker=self._context.worker, batch=batch)

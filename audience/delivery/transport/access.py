@@ -49,15 +49,20 @@ class AccessTokenPool:
             draw: Makes the call, and returns what a parser makes of its response.
             boot_clock: Clock that cannot be set.
         """
+        if self._is_valid(boot_clock):
+            return None
         seen = self._draw_count
         async with self._drawing:
-            if self.current and boot_clock() < self._use_until:
+            if self._is_valid(boot_clock):
                 return None
             if self._draw_count > seen and self._last_failure is not None:
                 return self._last_failure
             self._last_failure = await self._draw(source, draw, boot_clock)
             self._draw_count += 1
             return self._last_failure
+
+    def _is_valid(self, boot_clock: Callable[[], float]) -> bool:
+        return bool(self.current) and boot_clock() < self._use_until
 
     async def _draw(self, source: AccessTokenSource, draw: Draw, boot_clock: Callable[[], float]) -> VendorReply | None:
         asked_at, drawn = boot_clock(), list[AccessToken]()

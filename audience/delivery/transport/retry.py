@@ -4,10 +4,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception_type
 
 from audience.errors import Problem
+
+ResultT = TypeVar("ResultT")
 
 MAX_BACKOFF_DOUBLINGS = 64  # more would overflow a float
 DAY_SECONDS = 86_400.0
@@ -57,6 +60,24 @@ class RetryPolicy:
             reraise=True,
         )
         return aiter(attempts)
+
+    async def repeat(
+        self, attempt: Callable[[], Awaitable[ResultT]], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> ResultT:
+        """Return the result of *attempt*, which is made as often as `iter_attempts` says.
+
+        Most first attempts succeed, and cost nothing of tenacity, which begins with the error of one that has failed.
+        """
+        try:
+            return await attempt()
+        except RetryLater as error:
+            failures = [error]
+        async for state in self.iter_attempts(sleep):
+            with state:
+                if failures:
+                    raise failures.pop()
+                return await attempt()
+        raise AssertionError("the error of the last attempt is raised")
 
     def _should_stop(self, state: RetryCallState) -> bool:
         delay = _requested_delay(state)

@@ -119,8 +119,10 @@ def is_refused(response: Response) -> bool:
 
     A wrong key of APNs or of web push has the same status, and says so. The error of a call for topics is a word.
     """
+    if response.status != HTTPStatus.UNAUTHORIZED:
+        return False
     has_details = bool(get_in(parse_json_body(response), "error").get("details"))
-    return response.status == HTTPStatus.UNAUTHORIZED and not (has_details and b"FcmError" in response.content)
+    return not (has_details and b"FcmError" in response.content)
 
 
 ACCESS_TOKENS = AccessTokenSource(
