@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 from service import open_client
 
-from audience import DeviceIndex
+from audience import DeliveryError, DeviceIndex
 from audience.requests.reader import open_requests, read_manifest_summary
+from audience.requests.redaction import redact_requests
 from audience.server.keys import add_key
 
 VENDORS = {  # credentials of each
@@ -84,3 +85,33 @@ def test_forgetting_a_skipped_device_keeps_the_number(index_path, audience, monk
     requests = open_requests(Path("hw1"))
     assert (requests.device_count, requests.skipped_count, requests.messaged_count) == (25, 10, MESSAGED)
     assert read_manifest_summary(Path("hw1"))[1] == MESSAGED
+
+
+@pytest.mark.parametrize(
+    ("expr", "words", "audience_count", "messaged"),
+    [
+        ("vip", ["--by-ids"], AUDIENCE, MESSAGED),
+        ("vip limit 12 seed s", [], 12, 12),  # devices with a token take the places of others
+        ("vip", [], AUDIENCE, MESSAGED),  # natively
+    ],
+)
+def test_the_manifest_says_how_many_get_the_message(
+    index_path, audience, monkeypatch, expr, words, audience_count, messaged
+):
+    """An older manifest, which does not say it, is read in the same way; of forgotten ids none is messaged."""
+    monkeypatch.chdir(index_path.parent)
+    code, _, err = audience("emit", str(index_path), expr, "--vendor", "tpns", *words, "-o", "hw1")
+    assert code == 0, err
+    manifest = json.loads(Path("hw1/manifest.json").read_text())
+    assert (manifest["devices"], manifest["messaged_count"]) == (audience_count, messaged)
+    requests = open_requests(Path("hw1"))
+    if requests.id_count:
+        ids = requests.ids_between(0, 2)
+        shrunk = redact_requests(Path("hw1"), ids, keeps_positions=False)
+        assert json.loads(shrunk.manifest)["messaged_count"] == messaged - 2
+    del manifest["messaged_count"]
+    Path("hw1/manifest.json").write_text(json.dumps(manifest))
+    assert open_requests(Path("hw1")).messaged_count == messaged
+    Path("hw1/manifest.json").write_text(json.dumps({**manifest, "messaged_count": requests.id_count - 1}))
+    with pytest.raises(DeliveryError, match="messages fewer devices than it lists"):
+        open_requests(Path("hw1"))

@@ -69,6 +69,7 @@ class RequestFolder:
         platforms: Devices by platform; None if they are not known.
         schedule: When its runs are sent, if they do not say it themselves, as a JSON object.
         synced: Syncs of tags that the native requests rest on; None if they rest on none.
+        messaged_count: Devices that a send messages.
         skipped_count: Devices of the audience without an id at the vendor.
     """
 
@@ -78,6 +79,7 @@ class RequestFolder:
     device_count: int
     native_count: int
     id_count: int
+    messaged_count: int
     digest: str
     files: tuple[Path, ...]
     line_starts: tuple[tuple[int, ...], ...]
@@ -90,11 +92,6 @@ class RequestFolder:
     schedule: Mapping[str, Any] = field(default_factory=dict)
     synced: SyncedRequests | None = None
     skipped_count: int = 0
-
-    @property
-    def messaged_count(self) -> int:
-        """Number of devices that a send messages."""
-        return count_messaged(self.device_count, self.native_count, self.id_count, self.skipped_count)
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -152,7 +149,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         files = tuple(folder / str(entry["name"]) for entry in entries)
         total_bytes = sum(entry["bytes"] for entry in entries)
         counts = {name: int(manifest[name]) for name in ("devices", "native", "batches", "id_count")}
-        counts["skipped_count"] = _read_skipped_count(manifest)
+        counts |= {"skipped_count": _read_skipped_count(manifest), "messaged_count": _read_messaged_count(manifest)}
         expression = str(manifest["expression"])
         policies = _read_policies(manifest)
         division, parts, platforms = _read_division(manifest, counts["id_count"])
@@ -174,6 +171,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         device_count=counts["devices"],
         native_count=counts["native"],
         id_count=counts["id_count"],
+        messaged_count=counts["messaged_count"],
         digest=sha256_hex(data),
         files=files,
         line_starts=tuple(line_starts),
@@ -236,46 +234,32 @@ def _check_counts(folder: Path, counts: dict[str, int], line_count: int, lines: 
     if counts["batches"] != len(lines):
         message = f"{counts['batches']} requests cannot list {counts['id_count']} ids, at most {lines.max_ids} in each"
         raise _damaged_error(folder, message)
-    if counts["devices"] < counts["id_count"]:
-        message = f"{MANIFEST_FILE} lists more ids than devices: {counts['id_count']}, {counts['devices']}"
-        raise _damaged_error(folder, message)
-    if (
-        count_messaged(counts["devices"], counts["native"], counts["id_count"], counts["skipped_count"])
-        < counts["id_count"]
-    ):
-        message = f"{MANIFEST_FILE} skips devices that it lists: {counts['skipped_count']} of {counts['devices']}"
-        raise _damaged_error(folder, message)
-
-
-def count_messaged(devices: int, native: int, listed: int, skipped: int) -> int:
-    """Return how many devices a send messages.
-
-    Without native requests these are the listed ones: a limit is filled up with devices that have an id, so it may list
-    more than the audience without the skipped ones. No limit is native.
-
-    Args:
-        devices: Devices of the audience.
-        native: Number of native requests.
-        listed: Devices that are listed by id.
-        skipped: Devices of the audience without an id at the vendor.
-
-    >>> count_messaged(100, 0, 100, 38), count_messaged(26, 0, 15, 11), count_messaged(26, 1, 5, 11)
-    (100, 15, 15)
-    """
-    return devices - skipped if native else listed
+    if counts["messaged_count"] < counts["id_count"]:
+        message = f"{MANIFEST_FILE} messages fewer devices than it lists: {counts['messaged_count']}"
+        raise _damaged_error(folder, f"{message}, {counts['id_count']}")
 
 
 def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
     """Return the vendor and the number of devices that a send messages, from the manifest of *folder*."""
     with _reading_manifest(folder):
         manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
-        devices, native, listed = (int(manifest[name]) for name in ("devices", "native", "id_count"))
-        return get_vendor(manifest["vendor"]), count_messaged(devices, native, listed, _read_skipped_count(manifest))
+        return get_vendor(manifest["vendor"]), _read_messaged_count(manifest)
 
 
 def _read_skipped_count(manifest: dict[str, Any]) -> int:
     """Return how many devices of the audience have no id at the vendor; a manifest without the entry skips none."""
     return int(manifest.get("skipped_count") or 0)
+
+
+def _read_messaged_count(manifest: dict[str, Any]) -> int:
+    """Return how many devices a send messages.
+
+    An older manifest has no such entry. There it is the audience without the skipped devices, unless a limit lists
+    others in their place.
+    """
+    if "messaged_count" in manifest:
+        return int(manifest["messaged_count"])
+    return max(int(manifest["devices"]) - _read_skipped_count(manifest), int(manifest["id_count"]))
 
 
 def read_manifest_question(folder: Path) -> dict[str, str | None]:

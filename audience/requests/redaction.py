@@ -188,7 +188,8 @@ def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool
         "files": entries,
         "id_count": len(kept),
         "batches": len(lines),
-        "devices": max(manifest["devices"] - removed, len(kept)),  # a limit lists others in place of skipped devices
+        "devices": manifest["devices"] - removed,
+        "messaged_count": requests.messaged_count - (len(listed) - len(kept)),
     }
     if requests.division is not None:
         manifest["parts"] = [part.to_json() for part in parts]

@@ -67,6 +67,7 @@ class EmitResult:
         allow_gaps: Whether events were asked although some of their days are not covered.
         devices: Devices that match the expression.
         id_count: Devices that are listed by id.
+        messaged_count: Devices that a send messages: those that are listed, and those that native requests reach.
         skipped_count: Devices without a deliverable id.
         id_files: Path, digest and number of ids of each file that the expression names.
         index: Path of the index, whose policies are checked again before the requests are sent.
@@ -96,6 +97,7 @@ class EmitResult:
     batches: int
     id_count: int
     skipped_count: int
+    messaged_count: int
     reasons: tuple[Problem, ...]
     assumptions: tuple[Problem, ...]
     files: tuple[dict[str, Any], ...]
@@ -321,6 +323,7 @@ def _write_manifest(
         batches=listing.batches,
         id_count=listing.id_count,
         skipped_count=listing.skipped_count,
+        messaged_count=device_count - listing.skipped_count if plan.native else listing.id_count,
         reasons=(*plan.reasons, *listing.problems),
         assumptions=plan.assumptions,
         files=listing.files,

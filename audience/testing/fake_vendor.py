@@ -267,6 +267,7 @@ def write_run_folder(path: Path, ids: Sequence[str], native: Sequence[Payload] =
         "batches": len(batches),
         "id_count": len(ids),
         "skipped_count": 0,
+        "messaged_count": len(ids),
         "files": [
             _write_request_file(path / f"requests-{number:05}.ndjson", lines[at : at + LINES_PER_FILE])
             for number, at in enumerate(range(0, len(lines), LINES_PER_FILE), 1)
