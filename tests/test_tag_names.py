@@ -34,8 +34,9 @@ TEXT = """
 [province.names]
 engagelab = "p_{value}"
 tpns = "xg_auto_province.{value}"
+fcm = "p.{value}"
 [tag]
-at = { engagelab = ["vip", "is_new"], tpns = ["vip"] }
+at = { engagelab = ["vip", "is_new"], tpns = ["vip"], fcm = ["vip"] }
 [age]
 order = "number"
 builtin = ["tpns"]
@@ -45,12 +46,15 @@ engagelab = "age_{value}"
 order = "date"
 [day.names]
 engagelab = "d{value:%Y%m%d}"
+fcm = "d~{value:%Y-%m-%d}"
 [size]
 values = ["S", "L"]
 [size.names]
 engagelab = "s_{value}"
+fcm = "größe-{value}"
 [mapped.names]
 engagelab = { x = "the_x" }
+fcm = { x = "the_%20" }
 [color.names]
 engagelab = { 30b = "age_30b" }
 """
