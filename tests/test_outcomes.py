@@ -65,6 +65,16 @@ def test_message_count_is_checked_per_target():
     assert check_message_count(Rejected(PROBLEM), method, 2) == Rejected(PROBLEM)
 
 
+@pytest.mark.parametrize("answered", [{"r4", "r5"}, {"r4", "r5", "r6", "r7"}, set()], ids=["fewer", "more", "none"])
+def test_call_whose_reply_is_about_other_ids_is_in_doubt(answered):
+    """A reply with the status of each id is believed if it has the status of all ids of the call and of no other."""
+    ids = {4: "r4", 5: "r5", 6: "r6"}
+    whole = Accepted("m1", ("r5",), frozenset(ids.values()))
+    assert interpret_reply(whole, ID_BATCH, ids, make_method()).transition.state == "accepted"
+    odd = Accepted("m1", (), frozenset(answered))
+    assert interpret_reply(odd, ID_BATCH, ids, make_method()).transition.state == "in_doubt"
+
+
 @pytest.mark.parametrize("fold", [str.upper, str.lower])
 def test_uuid_is_the_same_in_capitals_and_other_ids_are_not(fold):
     own = {4: "5FDC92B2-3B2a-11e5-ac13-8fdccfe4d986", 5: "00cb73f8-5815-11e5-ba69-f75522da5528", 6: "Abc"}

@@ -54,7 +54,7 @@ def interpret_reply(
         ids_by_position: Its ids by their positions in the plan; empty for a native request.
         method: The send method. After a lost reply the call is repeated only if the vendor drops repeats.
     """
-    match reply:
+    match _check_answered_ids(reply, ids_by_position.values()):
         case Accepted(message_id, invalid_ids):
             invalid = _select_ids(ids_by_position, invalid_ids)
             return Outcome(Transition(batch, "accepted", message_id=message_id, invalid_ids=invalid), "proceed")
@@ -83,6 +83,20 @@ def check_message_count(reply: VendorReply, method: SendMethod, target_count: in
         return reply
     message = f"expected {target_count} message ids, one per target, found {message_count}: {reply.message_id}"
     return InDoubt(Problem("other-count", message, hint="look in the vendor's console which messages exist"))
+
+
+def _check_answered_ids(reply: VendorReply, ids: Iterable[str]) -> VendorReply:
+    """Return *reply*, or InDoubt if it says what becomes of other ids than those of the call."""
+    if not isinstance(reply, Accepted) or reply.answered_ids is None:
+        return reply
+    answered, asked = set(map(_fold_uuid, reply.answered_ids)), set(map(_fold_uuid, ids))
+    if answered == asked:
+        return reply
+    message = (
+        f"message {reply.message_id}: the reply leaves out {len(asked - answered):,} of the {len(asked):,} ids"
+        f" and names {len(answered - asked):,} others"
+    )
+    return InDoubt(Problem("contradictory-reply", message, hint="look up in the vendor's console who was sent it"))
 
 
 def bisect_batch(

@@ -10,6 +10,7 @@ call is in doubt. 1 is "failed" and names no reason, so that it is in doubt, too
 Unread: what a repeated request_id answers, and the codes from 30020 on, of which a client says that there are some.
 """
 
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def parse_reply(response: Response) -> VendorReply:
     if odd:
         raise ContradictoryReply("it has statuses of devices that no page has")
     unreached = tuple(cid for cid, status in statuses.items() if status not in SENT_STATUSES)
-    return accept(response, task, read_code(payload.get("code")), unreached)
+    accepted = accept(response, task, read_code(payload.get("code")), unreached)
+    return replace(accepted, answered_ids=frozenset(statuses))
 
 
 @doubt_contradictions
