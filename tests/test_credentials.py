@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from callers import make_keys
+from test_messages import SENDABLE_VENDORS
 
 from audience import DeliveryError, get_vendor
 from audience.delivery import resume, send
@@ -250,6 +252,28 @@ def test_reply_is_redacted_in_every_encoding(name, echo):
         assert "w0rd" not in message
         assert secret[:4] not in message
         assert signed.rpartition(" ")[2][:8] not in message
+
+
+@pytest.mark.parametrize("name", SENDABLE_VENDORS)
+def test_proof_of_who_makes_a_call_is_never_quoted(name):
+    """A server that fails may echo the headers and the query: what of them follows from a secret or a token is hidden."""
+    delivery = registry.get_vendor(name).delivery
+    keys = dict.fromkeys(delivery.required_keys, "123") | make_keys(name)
+    request, now = Request(method="POST", path="/", content=b"{}"), datetime.now(UTC)
+
+    def sign(end):
+        own = {key: f"{value}{end}" if key in delivery.secret_keys else value for key, value in keys.items()}
+        credentials = Credentials("https://x", own)
+        return delivery.sign(request, credentials, SigningContext(now, "nonce", f"acc3ss-t0ken{end}")), credentials
+
+    (signed, credentials), (other, _) = sign(""), sign("2")
+    pairs = [(signed.headers, other.headers), (signed.query, other.query)]
+    proofs = [mine[key].rpartition(" ")[2] for mine, others in pairs for key in mine if mine[key] != others[key]]
+    assert proofs
+    response = Response(500, json.dumps(proofs).encode())
+    shown = redact_secrets(delivery.native_method.parse_reply, signed, credentials, delivery)(response).problem.message
+    assert REDACTED in shown
+    assert not [proof for proof in proofs if proof in shown]
 
 
 @pytest.mark.parametrize("secret", ["", "s", "witho"])

@@ -12,6 +12,8 @@ from audience.vendors.delivery_spec import Accepted, Credentials, DeliverySpec, 
 
 REDACTED = "***"
 FORM_TYPE = "application/x-www-form-urlencoded"
+SIGNED_HEADERS = ("authorization", "sign", "token")  # which prove who makes a call
+SIGNED_PARAMETERS = ("signature", "sign")
 MIN_SECRET_LENGTH = 6  # characters; a shorter string may be a meaningful part of a reply
 
 ReplyParser: TypeAlias = Callable[[Response], VendorReply]
@@ -29,9 +31,9 @@ def redact_secrets(
     """
     public = {value for name, value in credentials.keys.items() if name not in delivery.secret_keys}
     secrets = {value for name, value in credentials.keys.items() if name in delivery.secret_keys} - public
-    for value in (value for name, value in request.headers.items() if name.lower() in ("authorization", "sign")):
+    for value in (value for name, value in request.headers.items() if name.lower() in SIGNED_HEADERS):
         secrets |= {value, value.rpartition(" ")[2]}
-    secrets |= {value for name, value in request.query.items() if name.lower() == "signature"}
+    secrets |= {value for name, value in request.query.items() if name.lower() in SIGNED_PARAMETERS}
     secrets |= set(_read_assertions(request))
     secrets = {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
     encoded = {form for secret in secrets for form in _encoded_forms(secret)}
