@@ -12,6 +12,7 @@ from audience.errors import Problem
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.getui.schedule import time_problems
 from audience.vendors.schema_check import get_in
+from audience.vendors.shared.maker_words import find_changed_targets
 from audience.vendors.spec import Payload
 
 PLATFORM_PARTS = {
@@ -22,7 +23,6 @@ PLATFORM_PARTS = {
 CONTENTS = ("notification", "transmission")
 MAX_IOS_PARTS = 3  # of multimedia
 MAX_CLICK_CHARS = 3_072
-FILTERS = tuple(f"/extra.{word}{end}" for word in ("locale", "model", "app_version") for end in ("", "_not_in"))
 APP_ONLY_SETTINGS = ("speed", "schedule_time")
 NEEDED_BY_CLICK = {"url": "url", "intent": "intent", "payload": "payload", "payload_custom": "payload", "want": "want"}
 
@@ -128,13 +128,10 @@ def _ios_problems(body: Any) -> Iterator[Problem]:
 
 
 def _filter_problems(body: Any) -> Iterator[Problem]:
-    """Find options of Xiaomi's channel that choose the devices, which is left to the expression."""
-    xiaomi = get_in(body, "push_channel", "android", "ups", "options", "XM")
-    for key in FILTERS:
-        if key in xiaomi:
-            path = f"$.push_channel.android.ups.options.XM.{key}"
-            hint = "write it in the expression"
-            yield Problem("changed-audience", "it leaves devices of the audience out", path=path, hint=hint)
+    """Find options of manufacturers' channels that choose the devices, which is left to the expression."""
+    for place in (("android", "ups", "options"), ("harmony", "options")):
+        options = get_in(body, "push_channel", *place)
+        yield from find_changed_targets(options, f"$.push_channel.{'.'.join(place)}")
 
 
 RULES = (_content_problems, _click_problems, _ios_problems, _filter_problems, time_problems)

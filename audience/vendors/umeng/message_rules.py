@@ -10,6 +10,7 @@ from typing import Any
 
 from audience.errors import Problem
 from audience.vendors.schema_check import get_in, json_nbytes
+from audience.vendors.shared.maker_words import find_changed_targets
 from audience.vendors.spec import Payload
 from audience.vendors.umeng.times import time_problems
 
@@ -96,4 +97,11 @@ def _size_problems(body: Any) -> Iterator[Problem]:
         yield Problem("too-long", message, path="$.policy.apns_collapse_id")
 
 
-RULES = (_half_problems, _android_problems, _ios_problems, _size_problems, time_problems)
+def _filter_problems(body: Any) -> Iterator[Problem]:
+    """Find properties of Xiaomi's channel that choose the devices, which is left to the expression."""
+    name = "xiaomi_extra_properties"
+    properties = get_in(body, "channel_properties", name)
+    yield from find_changed_targets(properties, f"$.channel_properties.{name}")
+
+
+RULES = (_half_problems, _android_problems, _ios_problems, _size_problems, _filter_problems, time_problems)

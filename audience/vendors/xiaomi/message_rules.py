@@ -10,6 +10,7 @@ from typing import Any
 
 from audience.errors import Problem
 from audience.vendors.schema_check import get_in
+from audience.vendors.shared.maker_words import FILTER_WORDS
 from audience.vendors.spec import Payload
 from audience.vendors.xiaomi.schedule import time_problems
 
@@ -24,9 +25,6 @@ KNOWN_EXTRAS = frozenset(  # those of the page; what else is in `extra` is the a
         *("layout_name", "layout_value", "jobkey", "callback", "callback.param", "callback.type", "only_send_once"),
         *("channel_id", "channel_name", "channel_description", "template_id", "template_param"),
     }
-)
-AUDIENCE_EXTRAS = (
-    *("locale", "locale_not_in", "model", "model_not_in", "app_version", "app_version_not_in", "connpt"),
 )
 CLICKS = {"2": "intent_uri", "3": "web_uri"}  # and what each kind needs
 
@@ -60,7 +58,7 @@ def _text_problems(body: Any) -> Iterator[Problem]:
 
 def _audience_problems(body: Any) -> Iterator[Problem]:
     """Find fields by which Xiaomi would leave out some of the devices that were counted."""
-    for name in AUDIENCE_EXTRAS:
+    for name in FILTER_WORDS:
         if name in get_in(body, "extra"):
             hint = "leave it out: the expression decides who gets the message"
             yield Problem("unknown-key", f"unknown key {name!r}", path=f"$.extra.{name}", hint=hint)
