@@ -256,7 +256,7 @@ def test_reply_is_redacted_in_every_encoding(name, echo):
 
 @pytest.mark.parametrize("name", SENDABLE_VENDORS)
 def test_proof_of_who_makes_a_call_is_never_quoted(name):
-    """A server that fails may echo the headers and the query: what of them follows from a secret or a token is hidden."""
+    """A server that fails may echo headers and the query: what of them follows from a secret or a token is hidden."""
     delivery = registry.get_vendor(name).delivery
     keys = dict.fromkeys(delivery.required_keys, "123") | make_keys(name)
     request, now = Request(method="POST", path="/", content=b"{}"), datetime.now(UTC)

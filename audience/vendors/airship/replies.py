@@ -85,7 +85,8 @@ def parse_cancel(response: Response) -> VendorReply:
 def _read_contradiction(payload: Payload) -> str:
     """Return what speaks against a reply that says yes; an empty string if nothing does."""
     code = read_code(payload.get("error_code"))
-    return code or ("error" if payload.get("error") or payload.get("ok") is False else "")
+    says_no = payload.get("error") or get_in(payload, "details").get("error") or payload.get("ok", True) is not True
+    return code or ("error" if says_no else "")
 
 
 def read_error(response: Response, payload: Payload, codes: Mapping[str, ErrorCode]) -> VendorReply:
@@ -93,6 +94,8 @@ def read_error(response: Response, payload: Payload, codes: Mapping[str, ErrorCo
     code, text = read_code(payload.get("error_code")), _read_text(payload)
     if is_success(response) or response.status >= 500:
         return reply_from_status(response, f"{code} {text}".strip())
+    if payload.get("ok") is True:
+        raise ContradictoryReply("it says that all is well")
     row = codes.get(code)
     if _is_about_audience(response, payload) and (row is None or row.outcome == "fatal"):
         return reply_from_code(codes[INVALID_AUDIENCE], text, response)

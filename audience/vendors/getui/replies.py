@@ -30,6 +30,7 @@ from audience.vendors.reply_checks import (
 CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
 SENT_STATUSES = ("successed_online", "successed_offline")
+SUCCESS_CODES = (0, "0")
 INACTIVE, UNKNOWN = "successed_ignore", "target user is invalid"
 WRONG_PARAMETER, UNKNOWN_TARGET = "20001", BY_CODE["20001-USER"]
 NOTHING_TO_WITHDRAW = ("22001", "22002", WRONG_PARAMETER)  # it was sent, or there is no such task
@@ -46,9 +47,6 @@ def parse_reply(response: Response) -> VendorReply:
     task, statuses = _read_task(payload)
     if not task:
         return _read_error(payload, response)
-    odd = {status for status in statuses.values() if status not in (*SENT_STATUSES, INACTIVE, UNKNOWN)}
-    if odd:
-        raise ContradictoryReply("it has statuses of devices that no page has")
     unreached = tuple(cid for cid, status in statuses.items() if status not in SENT_STATUSES)
     accepted = accept(response, task, read_code(payload.get("code")), unreached)
     return replace(accepted, answered_ids=frozenset(statuses))
@@ -62,14 +60,19 @@ def parse_native_reply(response: Response) -> VendorReply:
     Accepted(message_id='T1', invalid_ids=())
     """
     payload = parse_json_body(response)
-    task, _ = _read_task(payload)
-    return accept(response, task, read_code(payload.get("code"))) if task else _read_error(payload, response)
+    task, statuses = _read_task(payload)
+    if not task:
+        return _read_error(payload, response)
+    accepted = accept(response, task, read_code(payload.get("code")))
+    if statuses and not any(status in SENT_STATUSES for status in statuses.values()):
+        return reply_from_code(UNKNOWN_TARGET, ", ".join(sorted(set(statuses.values()))), response)
+    return accepted
 
 
 def _read_task(payload: Payload) -> tuple[str, dict[str, str]]:
     """Return the id of the task that a reply has, and the status of each cid; an empty id if there is none.
 
-    Raises ContradictoryReply for several tasks, or statuses that are not texts.
+    Raises ContradictoryReply for several tasks, and for statuses that are not texts, on no page, or none at all.
     """
     data = payload.get("data")
     if data is None or data == {} or data == "":
@@ -79,10 +82,13 @@ def _read_task(payload: Payload) -> tuple[str, dict[str, str]]:
     [(name, value)] = data.items()
     if name == "taskid":
         return read_id(value), {}
-    return read_id(name), dict(_iter_statuses(value))
+    statuses = dict(_list_statuses(value))
+    if not statuses or not {*statuses.values()} <= {*SENT_STATUSES, INACTIVE, UNKNOWN}:
+        raise ContradictoryReply("it has statuses of devices that no page has, or none")
+    return read_id(name), statuses
 
 
-def _iter_statuses(value: Any) -> list[tuple[str, str]]:
+def _list_statuses(value: Any) -> list[tuple[str, str]]:
     """Return the (cid, status) pairs of a task; those of an alias are one object deeper."""
     if not isinstance(value, dict):
         raise ContradictoryReply("its statuses are no object")
@@ -102,6 +108,8 @@ def _read_error(payload: Payload, response: Response) -> VendorReply:
     code, text = read_code(payload.get("code")), str(payload.get("msg") or "")
     if code == WRONG_PARAMETER and UNKNOWN in text and response.status == HTTPStatus.BAD_REQUEST:
         return reply_from_code(UNKNOWN_TARGET, text, response)
+    if payload.get("code") in SUCCESS_CODES and 400 <= response.status < 500:
+        raise ContradictoryReply("its code says that all is well")
     row = BY_CODE.get(code)
     if row is None:
         return reply_from_status(response, f"{code} {text}".strip() if code else "")
@@ -119,7 +127,7 @@ def parse_cancel(response: Response) -> VendorReply:
     """
     payload = parse_json_body(response)
     code, text = read_code(payload.get("code")), str(payload.get("msg") or "")
-    if is_success(response) and payload.get("code") in (0, "0"):
+    if is_success(response) and payload.get("code") in SUCCESS_CODES:
         return Accepted("withdrawn")
     if code in NOTHING_TO_WITHDRAW and response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return Rejected(Problem("rejected", f"{code} {text!r}", hint="stop the task in Getui's console"))

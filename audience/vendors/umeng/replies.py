@@ -76,7 +76,7 @@ def _build_reply(response: Response, payload: Payload, result: str) -> VendorRep
     code, text = read_code(data.get("error_code")), str(data.get("error_msg") or "")
     if result and ret == SUCCESS:
         return accept(response, result, code)
-    if (ret == SUCCESS and code) or (ret == FAILURE and result):
+    if (ret == SUCCESS and code) or result:
         raise ContradictoryReply("it says both success and failure")
     shown = f"{code} {text}".strip() if code else ""
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or ret == SUCCESS:

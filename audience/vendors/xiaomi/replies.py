@@ -20,6 +20,7 @@ from audience.vendors.reply_checks import (
     ContradictoryReply,
     accept,
     doubt_contradictions,
+    is_success,
     read_code,
     read_id,
     read_id_list,
@@ -44,6 +45,8 @@ def parse_reply(response: Response) -> VendorReply:
     """
     payload = parse_json_body(response)
     code, data = read_code(payload.get("code")), get_in(payload, "data")
+    if not isinstance(payload.get("data") or {}, dict):
+        raise ContradictoryReply("its data is no object")
     if message_id := read_id(data.get("id")):
         _require_whole(payload, data)
         return accept(response, message_id, code, read_bad_ids(data))
@@ -71,6 +74,8 @@ def read_bad_ids(data: Payload) -> tuple[str, ...]:
 
 def _read_refusal(response: Response, payload: Payload, code: str) -> VendorReply:
     text, row = _read_text(payload), BY_CODE.get(code)
+    if payload.get("result") == "ok" and not is_success(response):
+        raise ContradictoryReply("it has the result 'ok'")
     if row is None or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return reply_from_status(response, f"{code} {text}".strip() if code else "")
     if payload.get("result") == "ok":
