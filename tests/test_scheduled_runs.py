@@ -1,6 +1,7 @@
 """Runs at their time, against the sandbox on one virtual clock: each device once, in its window, or nobody."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -342,6 +343,21 @@ def test_delay_that_has_begun_is_not_withdrawn_whole(make_runs):
     runs = make_runs("onesignal", native=True)
     runs.options = SendOptions(transport=httpx.MockTransport(withdraw_rest))  # without a beginning it begins now
     runs.send({"vendor": {"onesignal": {"delayed_option": "timezone"}}})
+    [problem] = runs.cancel()
+    assert (problem.code, runs.status().batch_counts["withdrawn"]) == ("not-withdrawn", 0)
+
+
+def test_call_that_was_due_while_its_withdrawal_was_asked_for_is_not_withdrawn(make_runs, now):
+    def withdraw_slowly(request):
+        if request.method == "POST":
+            return httpx.Response(201, json={"ok": True, "schedule_ids": ["s1"]})
+        now.now += 30
+        return httpx.Response(204)
+
+    runs = make_runs("airship", native=True)
+    runs.options = replace(runs.options, transport=httpx.MockTransport(withdraw_slowly))
+    runs.send(send_at="2026-12-01T12:00+08:00")
+    now.now += 3 * HOUR - 20
     [problem] = runs.cancel()
     assert (problem.code, runs.status().batch_counts["withdrawn"]) == ("not-withdrawn", 0)
 

@@ -115,15 +115,15 @@ async def _withdraw_call(
     method = prepared.method if call.native is None else prepared.delivery.native_method
     if method.schedule is None:
         return Problem("no-withdrawal", f"{prepared.requests.vendor.name} has no call that withdraws it")
-    asked_at = options.clock.wall()
     problem: Problem | None = None
     for message_id in call.message_ids:
         reply = await _cancel_message(method.schedule, message_id, transport, limiter, options)
         problem = problem or reply
-    delivered = sum(call.sent_at <= moment <= asked_at for moment in call.moments)
+    answered_at = options.clock.wall()  # what was due while the vendor was asked may be delivered
+    delivered = sum(call.sent_at <= moment <= answered_at for moment in call.moments)
     if problem is None and not delivered:
         with ledger.transaction():
-            transitions.withdraw_batch(ledger, call.batch, asked_at)
+            transitions.withdraw_batch(ledger, call.batch, answered_at)
     elif problem is None:
         message = f"{format_count(delivered, 'moment')} had passed; what was to come is withdrawn"
         return Problem("delivered", message)

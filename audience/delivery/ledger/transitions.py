@@ -203,7 +203,7 @@ def hold_calls(ledger: Ledger) -> None:
 
 
 def withdraw_batch(ledger: Ledger, number: int, now: float) -> None:
-    """Record that the vendor, asked at *now*, has withdrawn the call for a batch before its time."""
+    """Record that the vendor has withdrawn the call for a batch before its time, and has said so by *now*."""
     ledger.query("withdraw_batch", number=number, now=now)
 
 
