@@ -24,6 +24,9 @@ def body_warnings(body: Payload) -> Iterator[Problem]:
     """
     if "android" in find_platforms(body):
         yield from _android_warnings(body, get_in(body, "payload", "body"))
+    if get_in(body, "policy").get("notification_closed_filter"):
+        message = "devices on which notifications are switched off get nothing of it, and are counted all the same"
+        yield Problem("channel-limit", message, path="$.policy.notification_closed_filter")
     if body.get("production_mode") == "false" and "android" in find_platforms(body):
         message = "in test mode Umeng sends to test devices only, if it is to everyone or to a group"
         yield Problem("not-delivered", message, path="$.production_mode", hint="leave it out in production")
