@@ -208,3 +208,12 @@ def test_lost_reply_is_asked_for_again_by_its_key_only_for_tasks(devices, monkey
     )
     assert status.batch_counts[state] == 1
     assert sandbox.delivery_counts("umeng") == told
+
+
+def test_every_id_of_a_list_is_a_line_of_a_file():
+    """An id that a file cannot have would stop the whole run, so no list has it."""
+    listed = [chr(code) for code in range(0x3100) if UMENG.id_problem(f"a{chr(code)}b") is None]
+    assert len(listed) > 0x3000
+    for ids in ([f"a{char}b" for char in listed], [f"a{char}" for char in listed], [f"{char}b" for char in listed]):
+        upload = METHODS["filecast"].setup_call.build_request({}, [UMENG.target_ids(ids)], Credentials("https://x", {}))
+        assert json.loads(upload.content)["content"].splitlines() == ids
