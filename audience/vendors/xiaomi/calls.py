@@ -70,7 +70,7 @@ def build_push(call: SendCall, credentials: Credentials) -> Request:
     >>> request.path
     '/v3/message/topic'
     >>> request.content
-    b'restricted_package_name=com.example&title=Hi&description=there&extra.channel_id=1&extra.jobkey=k&topic=a+b'
+    b'restricted_package_name=com.example&title=Hi&description=there&extra.jobkey=k&extra.channel_id=1&topic=a+b'
     """
     (target,) = call.targets
     ((name, fields),) = target.items()
@@ -84,7 +84,7 @@ def add_jobkey(body: Payload, idempotency_key: str) -> Payload:
     """Return *body* with a `jobkey` of its own for each batch, unless it has one.
 
     >>> add_jobkey({"title": "Hi"}, "k1")
-    {'title': 'Hi', 'extra': {'jobkey': '2c6a3164a166'}}
+    {'title': 'Hi', 'extra': {'jobkey': '923192dea76b'}}
     """
     jobkey = blake2b(idempotency_key.encode(), digest_size=JOBKEY_BYTES).hexdigest()
     return {**body, "extra": {"jobkey": jobkey, **get_in(body, "extra")}}
