@@ -41,10 +41,10 @@ def check_push(push: JsonObject) -> set[str]:
 
 def _read_types(push: JsonObject) -> set[str]:
     named = push["device_types"]
-    types = {*APP_TYPES} if named == "all" else {*named} if isinstance(named, list) else set()
-    if not types or not types <= {*APP_TYPES}:
+    types = [*APP_TYPES] if named == "all" else named if isinstance(named, list) else []
+    if not types or not all(name in APP_TYPES for name in types):
         raise VendorRefusal(40000, f"this sandbox has {', '.join(APP_TYPES)}\ndevice_types")
-    return types
+    return {*types}
 
 
 def _has_payload(push: JsonObject, name: str) -> bool:
