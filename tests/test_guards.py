@@ -172,6 +172,9 @@ PLAN_DAMAGES = {
     "manifest with fewer devices than ids": lambda run: (run / "manifest.json").write_text(
         (run / "manifest.json").read_text().replace('"devices": 95', '"devices": 5')
     ),
+    "manifest that messages more devices than it has": lambda run: (run / "manifest.json").write_text(
+        (run / "manifest.json").read_text().replace('"messaged_count": 95', '"messaged_count": 96')
+    ),
     "invalid manifest": lambda run: (run / "manifest.json").write_text("[]"),
     "missing manifest": lambda run: (run / "manifest.json").unlink(),
 }

@@ -234,9 +234,9 @@ def _check_counts(folder: Path, counts: dict[str, int], line_count: int, lines: 
     if counts["batches"] != len(lines):
         message = f"{counts['batches']} requests cannot list {counts['id_count']} ids, at most {lines.max_ids} in each"
         raise _damaged_error(folder, message)
-    if counts["messaged_count"] < counts["id_count"]:
-        message = f"{MANIFEST_FILE} messages fewer devices than it lists: {counts['messaged_count']}"
-        raise _damaged_error(folder, f"{message}, {counts['id_count']}")
+    if not counts["id_count"] <= counts["messaged_count"] <= counts["devices"]:
+        message = f"{MANIFEST_FILE} lists {counts['id_count']} ids, messages {counts['messaged_count']} devices"
+        raise _damaged_error(folder, f"{message}, and has an audience of {counts['devices']}")
 
 
 def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
