@@ -24,7 +24,7 @@ __all__ = ["browser", "keyed_service", "page", "page_problems", "service"]
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=500, deadline=None)
 settings.register_profile("deep", max_examples=3_000, deadline=None)
-settings.register_profile("ci", max_examples=25, deadline=None)
+settings.register_profile("ci", max_examples=20, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 os.environ.pop("COLUMNS", None)  # workers of xdist have one; a test that depends on the width sets it

@@ -10,6 +10,7 @@ from browsers import find_axe_violations
 from console_page import ConsolePage
 from playwright.sync_api import Locator, Page, expect
 from served import Service, run_service
+from sizes import scale
 
 from audience import DeviceIndex, plan, render
 from audience.planning.catalog.check import load_catalog
@@ -336,18 +337,23 @@ def test_refused_message_is_said_and_nothing_is_written(console, service):
 # All of them
 
 
-@pytest.mark.parametrize(
-    ("scheme", "language", "width"), [("light", "English", 1_280), ("dark", "中文", 1_280), ("dark", "English", 380)]
-)
-@pytest.mark.parametrize(
-    ("view", "query"),
-    [
-        ("vendors", {"expr": EXPR, "vendor": "tpns", "with": "engagelab"}),
-        ("segments", {"expr": "everyone", "one": "men", "two": "young men", "history": "men", "segment": "men"}),
-        ("runs", {"expr": EXPR}),
-        ("runs", {"expr": EXPR, "send": "engagelab"}),
-    ],
-)
+LOOKS = [("light", "English", 1_280), ("dark", "中文", 1_280), ("dark", "English", 380)]
+VIEWS = [
+    ("vendors", {"expr": EXPR, "vendor": "tpns", "with": "engagelab"}),
+    ("segments", {"expr": "everyone", "one": "men", "two": "young men", "history": "men", "segment": "men"}),
+    ("runs", {"expr": EXPR}),
+    ("runs", {"expr": EXPR, "send": "engagelab"}),
+]
+# Each view in two of the looks, and in all of them in a long run: axe takes seconds.
+VIEWS_AND_LOOKS = [
+    (*view, *look)
+    for view_number, view in enumerate(VIEWS)
+    for look_number, look in enumerate(LOOKS)
+    if scale(look_number != view_number % len(LOOKS), True)
+]
+
+
+@pytest.mark.parametrize(("view", "query", "scheme", "language", "width"), VIEWS_AND_LOOKS)
 def test_axe_finds_nothing_and_the_page_fits(console, view, query, scheme, language, width):
     console.page.emulate_media(color_scheme=scheme)
     console.page.set_viewport_size({"width": width, "height": 800})

@@ -344,11 +344,14 @@ for number in range(1, int(sys.argv[2]) + 1):
 """
 
 
+UPDATES = scale(40, 100)
+
+
 def test_reader_sees_only_whole_snapshots(tmp_path):
     table = TABLE.with_columns(round=pl.lit("round-0"))
     index = DeviceIndex.build(table, tmp_path / "index")
     seen = []
-    with subprocess.Popen([sys.executable, "-c", UPDATE_SCRIPT, index.folder, "100"]) as writer:
+    with subprocess.Popen([sys.executable, "-c", UPDATE_SCRIPT, index.folder, str(UPDATES)]) as writer:
         while writer.poll() is None:
             for reader in (DeviceIndex.open(index.folder), index):
                 rounds = [value for value in reader.attributes["round"].values if reader.count(f"round:{value}")]
@@ -358,7 +361,7 @@ def test_reader_sees_only_whole_snapshots(tmp_path):
             index.refresh()
     index.refresh()
     assert writer.returncode == 0
-    assert index.count("round:round-100") == 12
+    assert index.count(f"round:round-{UPDATES}") == 12
     assert len(set(seen)) > 1
 
 
