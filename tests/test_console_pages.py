@@ -10,7 +10,7 @@ from browsers import find_axe_violations
 from console_page import ConsolePage
 from playwright.sync_api import Locator, Page, expect
 from served import Service, run_service
-from sizes import scale
+from sizes import IS_FULL_SIZE
 
 from audience import DeviceIndex, plan, render
 from audience.planning.catalog.check import load_catalog
@@ -349,7 +349,7 @@ VIEWS_AND_LOOKS = [
     (*view, *look)
     for view_number, view in enumerate(VIEWS)
     for look_number, look in enumerate(LOOKS)
-    if scale(look_number != view_number % len(LOOKS), True)
+    if IS_FULL_SIZE or look_number != view_number % len(LOOKS)
 ]
 
 

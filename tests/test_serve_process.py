@@ -184,7 +184,7 @@ def test_a_key_is_needed_where_others_reach_the_service(path, tmp_path):
         assert post(url, COUNT_PATH, {"expr": "vip"}, headers=headers).json()["count"] == 200
 
 
-def test_a_service_that_cannot_start_says_why(path, tmp_path):
+def test_a_service_that_cannot_start_says_why(audience, path, tmp_path):
     other = build_index(tmp_path)
     (tmp_path / "keys.json").write_text("{}")
     (tmp_path / "keys.json").chmod(0o644)
@@ -199,9 +199,9 @@ def test_a_service_that_cannot_start_says_why(path, tmp_path):
             ([path, "--runs", tmp_path / "nothing"], "no-runs"),
             ([path, "--catalog", tmp_path / "nothing.toml"], "unreadable-file"),
         ):
-            refused = run_audience("serve", *arguments)
-            assert (refused.returncode, refused.stderr.partition(":")[0]) == (2, code), refused.stderr
-            assert "hint" in refused.stderr
+            exit_code, _, err = audience("serve", *map(str, arguments))
+            assert (exit_code, err.partition(":")[0]) == (2, code), err
+            assert "hint" in err
 
 
 def test_a_missing_extra_is_named(path):
