@@ -5,7 +5,7 @@ validated before (`audience.index.query.validate`); a shard that lacks an attrib
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from audience.index.query.attribute_rows import (
     NO_ROWS,
@@ -35,10 +35,7 @@ from audience.language.as_of import AsOf
 from audience.language.ast import (
     Aggregate,
     And,
-    Anniversary,
     AtomNode,
-    Between,
-    Compare,
     Condition,
     Did,
     EventMoment,
@@ -57,7 +54,6 @@ from audience.language.ast import (
     Tag,
     Threshold,
     Top,
-    Within,
 )
 
 RowBitmap: TypeAlias = bitmaps.BitMap
@@ -345,11 +341,7 @@ EVALUATION_COST = {
     Or: 1,
     Except: 1,
     Threshold: 1,
-    Compare: 2,
-    Within: 2,
-    Between: 2,
-    Matches: 2,
-    Anniversary: 2,
+    **dict.fromkeys(get_args(Condition), 2),
     Has: 2,
     Ids: 3,
     Sample: 4,
