@@ -203,21 +203,20 @@ def _iter_joined_rules(meanings: Mapping[Tag | Condition, Meaning]) -> Iterator[
 
 
 def _describe(atom: Tag | Condition, keys: OperandKeys | None) -> Meaning:
+    """Return what is known of a condition; of one that no rule is about, nothing."""
     compares_text = keys is None or isinstance(keys.tag("1"), str)
     match atom:
         case Matches(pattern=pattern, ignores_case=ignores_case) if compares_text:
             return Meaning(pattern=read_pattern(pattern, ignores_case))
-        case Matches():
-            return Meaning()
         case Anniversary(window=Comparison(time=str() as month_day)) if atom.is_absolute:
             return Meaning(month_day=month_day, is_anniversary=True)
-        case Anniversary():
-            return Meaning()
         case Tag(value=value):
             key = _order_key(value, keys)
             day = f"{key:%m-%d}" if isinstance(key, date) else None
             return Meaning(_find_range(atom, keys), value if compares_text else None, month_day=day)
-    return Meaning(_find_range(atom, keys))
+        case Compare() | Within() | Between():
+            return Meaning(_find_range(atom, keys))
+    return Meaning()
 
 
 def _find_range(atom: Tag | Compare | Within | Between, keys: OperandKeys | None) -> Range | None:
