@@ -58,7 +58,7 @@ def list_abilities(vendor: Vendor) -> Abilities:
         withdraws=bool(schedules),
         validates=delivery.dry_run is not None,
         drops_repeats=min(windows, default=None),
-        drops_all=len(windows) == len(methods),
+        drops_all=len(windows) == len(methods) and all(method.drops_repeats is always for method in methods),
         names_unknown_ids=delivery.reports_unknown_ids,
         syncs_tags=syncs_tags,
     )
