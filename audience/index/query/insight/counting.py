@@ -10,7 +10,7 @@ import numpy as np
 
 from audience.index.query.insight.bins import Bin, Spread
 from audience.index.query.insight.comparison import GroupCounts, GroupSizes
-from audience.index.query.insight.event_days import DayCounts, EventUnions, NumberGroups, count_by_day, count_unions
+from audience.index.query.insight.event_days import CountsByDay, EventUnions, NumberGroups, count_by_day, count_unions
 from audience.index.query.insight.groups import Groups
 from audience.index.query.insight.histograms import count_bins, find_spread
 from audience.index.query.insight.row_counts import count_with_value, make_counter
@@ -62,7 +62,7 @@ class ProfileCounter(Protocol):
     def count_bins(self, parts: Sequence[BinnedShard]) -> list[GroupCounts]:
         """Return the devices in the bins of each of *parts*."""
 
-    def count_days(self, events: Sequence[str]) -> dict[str, DayCounts]:
+    def count_days(self, events: Sequence[str]) -> dict[str, CountsByDay]:
         """Return the devices on each day of each event."""
 
     def count_unions(self, earlier: Mapping[str, Sequence[int]]) -> dict[str, EventUnions]:
@@ -121,7 +121,7 @@ class GroupCounter:
             [self.groups] * len(parts),
         )
 
-    def count_days(self, events: Sequence[str]) -> dict[str, DayCounts]:
+    def count_days(self, events: Sequence[str]) -> dict[str, CountsByDay]:
         """Return the devices on each day of each event."""
         return {event: count_by_day(event, self._numbers, self.log) for event in events}
 

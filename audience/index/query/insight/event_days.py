@@ -40,7 +40,7 @@ class EventDays:
 
 
 @dataclass(frozen=True, slots=True)
-class DayCounts:
+class CountsByDay:
     """Days with an event, in rising order, and the devices of each group on each of them."""
 
     days: tuple[int, ...]
@@ -94,10 +94,10 @@ def _number_rows(rows: BitMap, shard: Shard) -> BitMap:
     return rows.shift(first) if first else rows
 
 
-def count_by_day(event: str, numbers: NumberGroups, log: EventLog) -> DayCounts:
+def count_by_day(event: str, numbers: NumberGroups, log: EventLog) -> CountsByDay:
     """Return the devices of each group on each day on which any device has an event."""
     by_day = _load_days(event, log)
-    return DayCounts(tuple(by_day), numbers.count([*by_day.values()]))
+    return CountsByDay(tuple(by_day), numbers.count([*by_day.values()]))
 
 
 def count_unions(event: str, earlier: Sequence[int], numbers: NumberGroups, log: EventLog) -> EventUnions:
@@ -107,19 +107,19 @@ def count_unions(event: str, earlier: Sequence[int], numbers: NumberGroups, log:
     return EventUnions(*(numbers.count([union]) for union in unions))
 
 
-def list_met_days(counted: DayCounts) -> list[int]:
+def list_met_days(counted: CountsByDay) -> list[int]:
     """Return the days on which any device of the groups has an event."""
     is_met = (counted.counts.members + counted.counts.base > 0).tolist()
     return [day for day, is_one in zip(counted.days, is_met, strict=True) if is_one]
 
 
-def list_earlier_days(counted: DayCounts) -> list[int]:
+def list_earlier_days(counted: CountsByDay) -> list[int]:
     """Return the days on which any device of the groups has an event that are too early to be listed."""
     met_days = list_met_days(counted)
     return [day for day in met_days if day <= met_days[-1] - MAX_EVENT_DAYS]
 
 
-def join_event_days(counted: DayCounts, unions: EventUnions) -> EventDays:
+def join_event_days(counted: CountsByDay, unions: EventUnions) -> EventDays:
     """Return the last days on which any device of the groups has an event, and what is known of the others."""
     met_days, earlier = list_met_days(counted), list_earlier_days(counted)
     days = range(met_days[len(earlier)], met_days[-1] + 1) if met_days else range(0)

@@ -9,7 +9,7 @@ from audience.index.query.evaluate import find_live_rows
 from audience.index.query.insight.bins import Bin
 from audience.index.query.insight.comparison import GroupCounts, GroupSizes
 from audience.index.query.insight.counting import BinnedShard, GroupCounter, ShardCounts, sum_counts
-from audience.index.query.insight.event_days import DayCounts, EventUnions
+from audience.index.query.insight.event_days import CountsByDay, EventUnions
 from audience.index.query.insight.groups import join_groups
 from audience.index.query.insight.histograms import count_bins, needs_rows, sum_bins
 from audience.index.query.shared_shards import GroupTask, SnapshotPlace, map_groups
@@ -45,7 +45,7 @@ class _FirstCounts:
 
     sizes: GroupSizes
     attributes: dict[str, dict[str, ShardCounts]]
-    days: dict[str, DayCounts]
+    days: dict[str, CountsByDay]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class SharedCounter:
     cluster: Cluster
     sizes: GroupSizes
     attributes: Mapping[str, dict[int, ShardCounts]]
-    days: Mapping[str, DayCounts]
+    days: Mapping[str, CountsByDay]
 
     def count_attributes(self, names: Sequence[str]) -> dict[str, dict[int, ShardCounts]]:
         """Return what is counted of each attribute in each shard that has it, by number of the shard."""
@@ -103,7 +103,7 @@ class SharedCounter:
             return sum_bins(shard, attribute, by_rank, part.bins)
         return counted[shard.name, attribute.name]
 
-    def count_days(self, events: Sequence[str]) -> dict[str, DayCounts]:
+    def count_days(self, events: Sequence[str]) -> dict[str, CountsByDay]:
         """Return the devices on each day of each event."""
         return {event: self.days[event] for event in events}
 
@@ -156,11 +156,11 @@ def _join_sizes(sizes: Iterable[GroupSizes]) -> GroupSizes:
     return GroupSizes(*map(sum, zip(*parts, strict=True)))
 
 
-def _join_days(parts: Sequence[DayCounts]) -> DayCounts:
+def _join_days(parts: Sequence[CountsByDay]) -> CountsByDay:
     """Return the counts of all *parts*, which are of the same days: those of the whole index."""
     days = parts[0].days
     assert all(part.days == days for part in parts)
-    return DayCounts(days, sum_counts([part.counts for part in parts], len(days)))
+    return CountsByDay(days, sum_counts([part.counts for part in parts], len(days)))
 
 
 @lru_cache(KEPT_GROUPS)
