@@ -25,8 +25,8 @@ from audience.index.changes.publishing import pull_index
 from audience.index.ingest import build
 from audience.index.storage import block_cache
 from audience.index.storage.block_cache import BlockCache
+from audience.index.storage.object_head import HEAD_FILE, shard_key
 from audience.index.storage.object_storage import open_object_storage
-from audience.index.storage.publication import HEAD_FILE, shard_key
 from audience.server.indexes import ServedIndexes
 from audience.testing.devices import generate_devices
 

@@ -30,7 +30,7 @@ from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.records.segment_history import SegmentChange
 from audience.index.schema.column_roles import ColumnRoles
-from audience.index.storage.publication import PushResult
+from audience.index.storage.object_head import PushResult
 from audience.index.storage.published import require_local
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import Expr

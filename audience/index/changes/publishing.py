@@ -34,9 +34,7 @@ from audience.index.storage.manifest import (
     serialize_manifest,
 )
 from audience.index.storage.object_client import ObjectClient
-from audience.index.storage.object_storage import ObjectStorage, open_object_storage
-from audience.index.storage.opening import join_opening_blocks
-from audience.index.storage.publication import (
+from audience.index.storage.object_head import (
     HEAD_FILE,
     Head,
     KeptSnapshot,
@@ -47,6 +45,8 @@ from audience.index.storage.publication import (
     serialize_head,
     shard_key,
 )
+from audience.index.storage.object_storage import ObjectStorage, open_object_storage
+from audience.index.storage.opening import join_opening_blocks
 from audience.index.storage.published import LocalStorage, VersionedBytes, wrap_os_errors
 from audience.index.storage.retention import MAX_KEPT_SNAPSHOTS, list_snapshot_numbers
 from audience.index.storage.snapshot import Snapshot, open_snapshot

@@ -12,8 +12,7 @@ from audience.index.storage.block_cache import BlockCache, open_block_cache
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, RECORDS_FOLDER
 from audience.index.storage.manifest import Manifest, parse_manifest
 from audience.index.storage.object_client import ObjectClient
-from audience.index.storage.opening import Opening
-from audience.index.storage.publication import (
+from audience.index.storage.object_head import (
     HEAD_FILE,
     Head,
     history_key,
@@ -22,6 +21,7 @@ from audience.index.storage.publication import (
     record_key,
     shard_key,
 )
+from audience.index.storage.opening import Opening
 from audience.index.storage.published import RESTORE_HINT, VersionedBytes, remote_index_error, wrap_os_errors
 from audience.index.storage.remote_file import Ranges, RemoteFile
 
