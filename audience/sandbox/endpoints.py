@@ -21,6 +21,8 @@ class Endpoints(Protocol):
         PATHS: The paths that it serves; `/v4/tags/*` serves all below `/v4/tags/`.
         DEFAULT_REFUSAL_CODE: Error code of the fault `refuse`.
         RATE_LIMIT_CODE: Error code of the fault `fast`.
+
+    One that has names for keys with values besides tags also has FURTHER_TAG_PATTERN.
     """
 
     NAME: str
@@ -54,6 +56,15 @@ def load_endpoints() -> dict[str, Endpoints]:
     """
     modules = {name: get_vendor(name).sandbox for name in vendor_names()}
     return {name: cast(Endpoints, import_module(module)) for name, module in modules.items() if module}
+
+
+def further_tag_pattern(vendor: str) -> str:
+    """Return the name that the documents of *vendor* give to a key with a value, besides tags; "" if there are none.
+
+    >>> further_tag_pattern("tpns"), further_tag_pattern("jpush")
+    ('{type}:{value}', '')
+    """
+    return getattr(emulated_vendors().get(vendor), "FURTHER_TAG_PATTERN", "")
 
 
 def emulated_vendors() -> dict[str, Endpoints]:

@@ -20,14 +20,12 @@ import numpy.typing as npt
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.sandbox.endpoints import emulated_vendors
+from audience.sandbox.endpoints import emulated_vendors, further_tag_pattern
 from audience.sandbox.http_types import DeviceMask
 from audience.testing.devices import generate_devices
 
 ID_COLUMN_NAMES = ("registration_id", "token", "device_id")
 DEFAULT_TAG_PATTERN = "{type}_{value}"  # the name of a typed tag at a vendor whose tags have no types
-# Names that a vendor's documents give to keys with values, besides.
-FURTHER_TAG_PATTERNS = {"airship": "group.{type}:{value}", "tpns": "{type}:{value}"}
 TYPED_TAG_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Date)
 
 
@@ -193,7 +191,7 @@ class Population:
         """Return each typed column with what its tags at *vendor* have before and after the value."""
         if vendor not in self._affix_cache:
             own = (self.tag_patterns or {}).get(vendor, DEFAULT_TAG_PATTERN)
-            patterns = dict.fromkeys(pattern for pattern in (own, FURTHER_TAG_PATTERNS.get(vendor)) if pattern)
+            patterns = dict.fromkeys(pattern for pattern in (own, further_tag_pattern(vendor)) if pattern)
             self._affix_cache[vendor] = [
                 (column, prefix, suffix)
                 for column in self._typed_columns

@@ -29,6 +29,7 @@ NAME = "tpns"
 UPLOAD_PATH, CANCEL_PATH = "/v3/push/package/upload", "/v3/push/cancel_timing_task"
 PATHS = ("/v3/push/app", UPLOAD_PATH, CANCEL_PATH, TAG_PATH, DELETE_PATH)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1008007", "1008028"
+FURTHER_TAG_PATTERN = "{type}:{value}"
 RATE_LIMIT = (1, 1.0)  # calls, seconds: all, tag and packages together
 REPEATED_BROADCAST_LIMIT = (1, 3_600.0)  # one and the same message to all
 RATE_LIMITED_TYPES = ("all", "tag", "package_account_push", "package_token_push")
