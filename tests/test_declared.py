@@ -304,7 +304,16 @@ TAGS = [Tag(type_, value) for type_, values in VALUES.items() for value in value
 tag_exprs = boolean_exprs(st.sampled_from([*TAGS, bare("vip")]), max_leaves=6)
 
 
-KEEPS_TYPED_TAGS = ("airship", "onesignal")
+def keeps_typed_tags(name: str) -> bool:
+    """Whether a catalog can say that a vendor has an attribute with a type, without a name for it."""
+    try:
+        load(f'[province]\nat = ["{name}"]\n[language]\nat = ["{name}"]')
+    except CatalogError:
+        return False
+    return True
+
+
+KEEPS_TYPED_TAGS = list(filter(keeps_typed_tags, VENDORS))
 
 
 @st.composite

@@ -86,9 +86,12 @@ def test_tools_answer_as_the_facts_say(replies, number):
 
 
 def find(form: Any, path: str) -> Any:
-    """The value at *path* of JSON data."""
+    """The value at *path* of JSON data, where an item of a list has its number or its name."""
     for name in path.split("."):
-        form = form[int(name)] if isinstance(form, list) else form[name]
+        if isinstance(form, list) and not name.isdigit():
+            form = next(item for item in form if item["name"] == name)
+        else:
+            form = form[int(name)] if isinstance(form, list) else form[name]
     return form
 
 

@@ -362,41 +362,7 @@ def test_pushes_of_fcm_follow_any_subscriptions(calls, wanted, is_any):
 # Vendors whose calls change one tag of many ids, and that push to any or to all of some tags
 
 
-def write_xiaomi_change(tag: str, changed: list[str], is_adding: bool) -> HttpCall:
-    verb = "subscribe" if is_adding else "unsubscribe"
-    return CALLERS["xiaomi"].tag_call("POST", f"/v2/topic/{verb}", f"registration_id={','.join(changed)}&topic={tag}")
-
-
-def write_xiaomi_audience(wanted: list[str], is_any: bool) -> dict:
-    if len(wanted) == 1:
-        return {"topic": {"topic": wanted[0]}}
-    return {"multi_topic": {"topics": ";$;".join(wanted), "topic_op": "UNION" if is_any else "INTERSECTION"}}
-
-
-def write_getui_change(tag: str, changed: list[str], is_adding: bool) -> HttpCall:
-    body = json.dumps({"cid": changed})
-    return CALLERS["getui"].tag_call("PUT" if is_adding else "DELETE", f"user/custom_tag/batch/{tag}", body)
-
-
-def write_getui_audience(wanted: list[str], is_any: bool) -> dict:
-    condition = {"key": "custom_tag", "values": wanted, "opt_type": "or" if is_any else "and"}
-    return {"audience": {"tag": [condition]}}
-
-
-def write_airship_change(tag: str, changed: list[str], is_adding: bool) -> HttpCall:
-    body = {"audience": {"channel": changed}, "add" if is_adding else "remove": {"device": [tag]}}
-    return CALLERS["airship"].tag_call("POST", "/api/channels/tags", json.dumps(body))
-
-
-def write_airship_audience(wanted: list[str], is_any: bool) -> dict:
-    return {"audience": {"tag": wanted} if is_any else {"AND": [{"tag": tag} for tag in wanted]}}
-
-
-PLAIN_VENDORS = {
-    "airship": (write_airship_change, write_airship_audience),
-    "getui": (write_getui_change, write_getui_audience),
-    "xiaomi": (write_xiaomi_change, write_xiaomi_audience),
-}
+PLAIN_VENDORS = [name for name, caller in CALLERS.items() if caller.change_tag is not None]
 
 
 @pytest.mark.parametrize("vendor", PLAIN_VENDORS)
@@ -406,14 +372,14 @@ PLAIN_VENDORS = {
     is_any=st.booleans(),
 )
 def test_pushes_follow_any_plain_changes(vendor, calls, wanted, is_any):
-    write_change, write_audience = PLAIN_VENDORS[vendor]
+    caller = CALLERS[vendor]
     router, tags = make_router(DEVICES.drop("age"), rate=None), list_tags(with_age=False)
     for tag, changed, is_adding in calls:
-        assert send_call(router, vendor, write_change(tag, changed, is_adding)).code == ""
+        assert send_call(router, vendor, caller.change_tag(tag, changed, is_adding)).code == ""
         for each in changed:
             (tags[each].add if is_adding else tags[each].discard)(tag)
     check_tags(vendor, router, tags)
-    assert send_call(router, vendor, CALLERS[vendor].send(write_audience(wanted, is_any))).code in ("", "20301")
+    assert send_call(router, vendor, caller.send(caller.to_tags(wanted, is_any))).code in ("", "20301")
     told = matching_devices((" or " if is_any else " and ").join(wanted), tags)
     assert set(router.states[vendor].delivery_log.counts_by_id()) == told
 

@@ -17,9 +17,9 @@ import json
 import re
 from collections import Counter
 from fnmatch import fnmatch
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
+from callers import CALLERS
 from fact_files import load_cases
 from hypothesis import given
 from hypothesis import strategies as st
@@ -262,86 +262,6 @@ def test_every_code_gives_its_listed_outcome(name):
         assert any(kind == kinds[code.outcome] and fnmatch(word, code.code) for kind, word in lines), code.code
 
 
-def read_registration_request(request):
-    """The changes in a call of EngageLab or JPush, as pairs of a direction, an id and a tag."""
-    *_, kind, name = urlsplit(request.path).path.split("/")
-    body = json.loads(request.content)
-    (lists,) = body.values()
-    for direction in ("add", "remove"):
-        for value in lists.get(direction, ()):
-            assert lists[direction]
-            yield (direction, value, unquote(name)) if kind == "tags" else (direction, unquote(name), value)
-    assert list(body) == (["registration_ids"] if kind == "tags" else ["tags"])
-
-
-def read_tpns_request(request):
-    """The changes in a call of TPNS, as pairs of a direction, an id and a tag, as far as TPNS reads it."""
-    body = json.loads(request.content)
-    direction = {1: "add", 2: "remove", 3: "add", 4: "remove", 7: "add", 8: "remove", 9: "add", 10: "remove"}[
-        body["operator_type"]
-    ]
-    if body["operator_type"] in (9, 10):
-        yield from ((direction, pair["token"], pair["tag"]) for pair in body["tag_token_list"])
-    elif body["operator_type"] in (1, 2):
-        yield direction, body["token_list"][0], body["tag_list"][0]
-    elif body["operator_type"] in (7, 8):
-        yield from ((direction, token, body["tag_list"][0]) for token in body["token_list"])
-    else:
-        yield from ((direction, body["token_list"][0], tag) for tag in body["tag_list"])
-
-
-def read_emas_request(request):
-    """The changes in a call of EMAS, as pairs of a direction, an id and a tag."""
-    query = dict(request.query) or dict(parse_qsl(request.content.decode(), strict_parsing=True))
-    direction = {"BindTag": "add", "UnbindTag": "remove"}[request.headers["x-acs-action"]]
-    for identifier in query["ClientKey"].split(","):
-        yield from ((direction, identifier, tag) for tag in query["TagName"].split(","))
-
-
-def read_fcm_request(request):
-    """The changes in a call of FCM, as pairs of a direction, an id and a tag."""
-    body = json.loads(request.content)
-    direction = {"/iid/v1:batchAdd": "add", "/iid/v1:batchRemove": "remove"}[request.path]
-    assert request.headers["access_token_auth"] == "true"
-    yield from ((direction, token, body["to"].removeprefix("/topics/")) for token in body["registration_tokens"])
-
-
-def read_xiaomi_request(request):
-    """The changes in a call of Xiaomi, as pairs of a direction, an id and a tag."""
-    form = dict(parse_qsl(request.content.decode(), strict_parsing=True))
-    direction = {"/v2/topic/subscribe": "add", "/v2/topic/unsubscribe": "remove"}[request.path]
-    yield from ((direction, each, form["topic"]) for each in form["registration_id"].split(","))
-
-
-def read_getui_request(request):
-    """The changes in a call of Getui, as pairs of a direction, an id and a tag."""
-    direction = {"PUT": "add", "DELETE": "remove"}[request.method]
-    tag = unquote(request.path.removeprefix("/v2/a1/user/custom_tag/batch/"))
-    yield from ((direction, cid, tag) for cid in json.loads(request.content)["cid"])
-
-
-def read_airship_request(request):
-    """The changes in a call of Airship, as pairs of a direction, an id and a tag."""
-    body = json.loads(request.content)
-    (direction,) = body.keys() - {"audience"}
-    tags = [
-        name if group == "device" else f"group.{group}:{name}"
-        for group, names in body[direction].items()
-        for name in names
-    ]
-    yield from ((direction, channel, tag) for channel in body["audience"]["channel"] for tag in tags)
-
-
-READERS = {
-    "airship": read_airship_request,
-    "getui": read_getui_request,
-    "xiaomi": read_xiaomi_request,
-    "emas": read_emas_request,
-    "engagelab": read_registration_request,
-    "fcm": read_fcm_request,
-    "jpush": read_registration_request,
-    "tpns": read_tpns_request,
-}
 WORDS = st.text("abc1_-./%?#&=+ \"'\\中😀", min_size=1, max_size=6).filter(lambda text: text not in (".", ".."))
 
 
@@ -386,7 +306,7 @@ def test_call_read_back_names_exactly_its_ids_and_tags(name, data):
     assert re.fullmatch(r"[!-~]+", request.path)
     expected = Counter(("add", *pair) for pair in pairs_of(call.added))
     expected += Counter(("remove", *pair) for pair in pairs_of(call.removed))
-    assert Counter(READERS[name](request)) == expected
+    assert Counter(CALLERS[name].read_tags(request)) == expected
 
 
 @every_tagged_vendor

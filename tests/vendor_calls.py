@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from itertools import count
+from urllib.parse import unquote, urlsplit
 
 import polars as pl
 
@@ -96,3 +97,15 @@ def emas_push_v2_call(task, **parameters) -> HttpCall:
 
 def tpns_message(**fields):
     return {"message_type": "notify", "message": {"title": "t", "content": "c"}, **fields}
+
+
+def read_registration_tags(request):
+    """Yield the changes in a call of EngageLab or JPush for tags."""
+    *_, kind, name = urlsplit(request.path).path.split("/")
+    body = json.loads(request.content)
+    (lists,) = body.values()
+    for direction in ("add", "remove"):
+        for value in lists.get(direction, ()):
+            assert lists[direction]
+            yield (direction, value, unquote(name)) if kind == "tags" else (direction, unquote(name), value)
+    assert list(body) == (["registration_ids"] if kind == "tags" else ["tags"])

@@ -3,7 +3,7 @@
 What one service has of two vendors, such as both forms of EMAS, is in the caller of the service.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pkgutil import iter_modules
@@ -12,6 +12,7 @@ from typing import Any
 from audience import get_vendor
 from audience.sandbox.http_types import HttpCall
 from audience.sandbox.sandbox import KEY, SECRET
+from audience.vendors.delivery_spec import Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,9 @@ class Caller:
         nobody_codes: Codes of calls to an audience without devices, beside that of success.
         tag_call: Builds a call for tags from a method, a path, which may have a query, and the text of a body.
         unknown_tagged: What becomes of calls for tags of a known and an unknown id, and of the unknown id alone.
+        read_tags: Yields the changes in a request for tags, as triples of a direction, an id and a tag.
+        change_tag: Builds a call that gives one tag to ids or takes it, and is accepted.
+        to_tags: Builds the payload of a push to devices with any or all of some tags.
         second_tag: A tag that the vendor takes, beside `vip`.
         id_format: Form of an id.
         link_prefix: Beginning of a link that the vendor takes.
@@ -41,6 +45,9 @@ class Caller:
     nobody_codes: frozenset[str] = frozenset()
     tag_call: Callable[[str, str, str], HttpCall] | None = None
     unknown_tagged: tuple[str, str] | None = None
+    read_tags: Callable[[Request], Iterator[tuple[str, str, str]]] | None = None
+    change_tag: Callable[[str, Sequence[str], bool], HttpCall] | None = None
+    to_tags: Callable[[Sequence[str], bool], Any] | None = None
     second_tag: str = "深圳"
     id_format: str = "{:032x}"
     link_prefix: str = "app://"

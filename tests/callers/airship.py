@@ -1,6 +1,7 @@
 """How tests call Airship's sandbox."""
 
 import json
+from collections.abc import Sequence
 
 from audience.sandbox.http_types import HttpCall
 from callers import Caller
@@ -21,6 +22,27 @@ def schedule_call(schedule):
 
 def airship_tag_call(method, path, text=""):
     return HttpCall(method, path, headers=HEADERS, body=text.encode())
+
+
+def read_tags(request):
+    """Yield the changes in a call for tags."""
+    body = json.loads(request.content)
+    (direction,) = body.keys() - {"audience"}
+    tags = [
+        name if group == "device" else f"group.{group}:{name}"
+        for group, names in body[direction].items()
+        for name in names
+    ]
+    yield from ((direction, channel, tag) for channel in body["audience"]["channel"] for tag in tags)
+
+
+def change_tag(tag: str, ids: Sequence[str], is_adding: bool) -> HttpCall:
+    body = {"audience": {"channel": ids}, "add" if is_adding else "remove": {"device": [tag]}}
+    return airship_tag_call("POST", "/api/channels/tags", json.dumps(body))
+
+
+def to_tags(tags: Sequence[str], is_any: bool) -> dict:
+    return {"audience": {"tag": tags} if is_any else {"AND": [{"tag": tag} for tag in tags]}}
 
 
 CALLER = Caller(
@@ -48,4 +70,7 @@ CALLER = Caller(
     tag_call=airship_tag_call,
     unknown_tagged=("InvalidIds", "InvalidIds"),
     id_format="00000000-0000-4000-8000-{:012x}",
+    read_tags=read_tags,
+    change_tag=change_tag,
+    to_tags=to_tags,
 )

@@ -2,7 +2,7 @@
 
 import json
 
-from vendor_calls import NOTIFICATION, engagelab_call
+from vendor_calls import NOTIFICATION, engagelab_call, read_registration_tags
 
 from callers import Caller
 
@@ -25,4 +25,5 @@ CALLER = Caller(
     nobody_codes=frozenset({"21011"}),
     unknown_tagged=("InvalidIds", "InvalidIds"),
     id_format="{:024x}",
+    read_tags=read_registration_tags,
 )

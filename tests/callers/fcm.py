@@ -39,6 +39,14 @@ def make_private_key() -> str:
     return key.private_bytes(*form).decode()
 
 
+def read_tags(request):
+    """Yield the changes in a call for tags."""
+    body = json.loads(request.content)
+    direction = {"/iid/v1:batchAdd": "add", "/iid/v1:batchRemove": "remove"}[request.path]
+    assert request.headers["access_token_auth"] == "true"
+    yield from ((direction, token, body["to"].removeprefix("/topics/")) for token in body["registration_tokens"])
+
+
 CALLER = Caller(
     send=call_with_target,
     post=fcm_call,
@@ -54,4 +62,5 @@ CALLER = Caller(
     second_tag="a-b_c.d~e",
     id_format="{:022x}:APA91b",
     keys={"private_key": make_private_key()},
+    read_tags=read_tags,
 )

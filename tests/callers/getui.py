@@ -1,7 +1,9 @@
 """How tests call Getui's sandbox, which takes any access token if it takes any credentials."""
 
 import json
+from collections.abc import Sequence
 from itertools import count
+from urllib.parse import unquote
 
 from audience.sandbox.http_types import HttpCall
 from callers import Caller
@@ -29,6 +31,23 @@ def getui_tag_call(method, path, text=""):
     return HttpCall(method, f"/v2/a1/{path}", headers=HEADERS, body=text.encode())
 
 
+def read_tags(request):
+    """Yield the changes in a call for tags."""
+    direction = {"PUT": "add", "DELETE": "remove"}[request.method]
+    tag = unquote(request.path.removeprefix("/v2/a1/user/custom_tag/batch/"))
+    yield from ((direction, cid, tag) for cid in json.loads(request.content)["cid"])
+
+
+def change_tag(tag: str, ids: Sequence[str], is_adding: bool) -> HttpCall:
+    body = json.dumps({"cid": ids})
+    return getui_tag_call("PUT" if is_adding else "DELETE", f"user/custom_tag/batch/{tag}", body)
+
+
+def to_tags(tags: Sequence[str], is_any: bool) -> dict:
+    condition = {"key": "custom_tag", "values": tags, "opt_type": "or" if is_any else "and"}
+    return {"audience": {"tag": [condition]}}
+
+
 CALLER = Caller(
     send=push_call,
     post=lambda body: getui_call("tag", body),
@@ -46,4 +65,7 @@ CALLER = Caller(
     },
     tag_call=getui_tag_call,
     unknown_tagged=("Accepted", "InvalidIds"),
+    read_tags=read_tags,
+    change_tag=change_tag,
+    to_tags=to_tags,
 )

@@ -2,7 +2,7 @@
 
 import json
 
-from vendor_calls import jpush_call
+from vendor_calls import jpush_call, read_registration_tags
 
 from callers import Caller
 
@@ -24,4 +24,5 @@ CALLER = Caller(
     nobody_codes=frozenset({"1011"}),
     unknown_tagged=("InvalidIds nobody", "InvalidIds nobody"),
     id_format="{:019x}",
+    read_tags=read_registration_tags,
 )

@@ -1,6 +1,7 @@
 """How tests call Xiaomi's sandbox: by forms, here as objects whose `extra` is one, too."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
@@ -54,6 +55,24 @@ def xiaomi_topic_call(method, place, form=""):
     return replace(post_form(path, dict(parse_qsl(form, keep_blank_values=True))), method=method)
 
 
+def read_tags(request):
+    """Yield the changes in a call for tags."""
+    form = dict(parse_qsl(request.content.decode(), strict_parsing=True))
+    direction = {"/v2/topic/subscribe": "add", "/v2/topic/unsubscribe": "remove"}[request.path]
+    yield from ((direction, each, form["topic"]) for each in form["registration_id"].split(","))
+
+
+def change_tag(tag: str, ids: Sequence[str], is_adding: bool) -> HttpCall:
+    verb = "subscribe" if is_adding else "unsubscribe"
+    return xiaomi_topic_call("POST", f"/v2/topic/{verb}", f"registration_id={','.join(ids)}&topic={tag}")
+
+
+def to_tags(tags: Sequence[str], is_any: bool) -> dict:
+    if len(tags) == 1:
+        return {"topic": {"topic": tags[0]}}
+    return {"multi_topic": {"topics": ";$;".join(tags), "topic_op": "UNION" if is_any else "INTERSECTION"}}
+
+
 CALLER = Caller(
     send=send,
     post=lambda body: xiaomi_call("regid", body),
@@ -68,4 +87,7 @@ CALLER = Caller(
     tag_call=xiaomi_topic_call,
     unknown_tagged=("Accepted", "InvalidIds nobody"),
     keys={"package_name": PACKAGE},
+    read_tags=read_tags,
+    change_tag=change_tag,
+    to_tags=to_tags,
 )
