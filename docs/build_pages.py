@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 from markdown_text import code, markdown_table
-from vendor_pages import vendor_page, vendors_page
+from payload_tables import payloads_section
+from vendor_pages import vendor_page, vendors_navigation, vendors_page
 
 import audience
 from audience import delivery, sandbox
@@ -31,7 +32,8 @@ def build_pages() -> None:
     write_page("cli.md", cli_page())
     write_page("python.md", python_page())
     write_page("problem-codes.md", problem_codes_page())
-    write_page("vendors/index.md", vendors_page())
+    write_page("vendors/index.md", vendors_page() + payloads_section())
+    write_page("vendors/SUMMARY.md", vendors_navigation())
     for name in audience.vendor_names():
         write_page(f"vendors/{name}.md", vendor_page(audience.get_vendor(name)))
 

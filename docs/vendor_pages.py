@@ -18,7 +18,7 @@ from audience.messages.fields import CONTENT_TYPES
 from audience.vendors import require_delivery
 from audience.vendors.abilities import keeps_all, list_abilities, list_methods
 from audience.vendors.delivery_spec import DeliverySpec, ErrorCode, Outcome, RateLimit, SendMethod
-from audience.vendors.tag_spec import TagSpec
+from audience.vendors.tag_spec import TagCallForm, TagSpec
 
 VENDORS = Path(audience.__file__).parent / "vendors"
 PLACES = Path(__file__).parents[1] / "tests" / "message_places"
@@ -29,6 +29,10 @@ platforms: to send others, name one platform in `platforms`.
 
 """
 SCHEDULE_TITLES = ("vendor", "keeps until their time", "up to", "held here")
+TAG_TITLES = (
+    *("vendor", "tags × ids of a call", "rate limits", "tags of a device", "tags of an application"),
+    *("devices of a tag", "pushes follow after", "`--key-type`", "`--from-vendor`"),
+)
 SOME = " (some targets)"
 
 SAMPLE_EXPRESSIONS = (
@@ -70,8 +74,16 @@ def vendors_page() -> str:
     text += markdown_table(ABILITY_TITLES, list_ability_rows(vendors))
     text += "## Who waits for the moment\n\nWhere calls of a [scheduled run](../../scheduling.md) wait.\n\n"
     text += markdown_table(SCHEDULE_TITLES, map(schedule_row, senders))
+    text += "## What calls for tags take\n\nThe bounds that pages state, for a [sync of tags](../../tags.md).\n\n"
+    text += markdown_table(TAG_TITLES, [tag_row(vendor) for vendor in vendors if vendor.tags is not None])
     text += "## Where a field is in a body\n\n" + PLACES_NOTE
     return text + markdown_table(("place", "field", *(vendor.title for vendor in senders)), place_rows(senders))
+
+
+def vendors_navigation() -> str:
+    """Return the navigation of the pages of vendors, which zensical reads from SUMMARY.md."""
+    titles = {"index": "At a glance"} | {name: audience.get_vendor(name).title for name in audience.vendor_names()}
+    return "".join(f"- [{title}]({name}.md)\n" for name, title in titles.items())
 
 
 def schedule_row(vendor: audience.Vendor) -> tuple[str, str, str, str]:
@@ -81,6 +93,27 @@ def schedule_row(vendor: audience.Vendor) -> tuple[str, str, str, str]:
     held = ", ".join(code(each.name) for each in methods if not keeps_all(each)) if kept else "everything"
     ahead = list_abilities(vendor).schedules_ahead
     return vendor.name, ", ".join(kept), "" if ahead is None else format_duration(ahead), held
+
+
+def tag_row(vendor: audience.Vendor) -> tuple[str, ...]:
+    """Return what a call of a vendor changes and how often, its bounds, and which of its tags can be read."""
+    spec, bounds = vendor.tags, list_tag_limits(vendor.tags)
+    rates = dict.fromkeys(format_rate(limit) for form in spec.forms for limit in spec.rate_limits(form))
+    names = ("tags_per_device", "tags_per_application", "devices_per_tag")
+    return (
+        vendor.name,
+        "; ".join(dict.fromkeys(map(format_form, spec.forms))),
+        "; ".join(rates),
+        *(f"{bounds[name].maximum:,}" if name in bounds else "" for name in names),
+        format_duration(spec.delay) if spec.delay else "",
+        ", ".join(map(code, spec.key_types)),
+        "" if spec.reading is None else "tags" if spec.reading.build_counts is None else "tags and counts",
+    )
+
+
+def format_form(form: TagCallForm) -> str:
+    """Return what one call of a form changes, such as `1 × 1,000`, its tags and its ids."""
+    return f"{form.max_tags:,} × {form.max_ids:,}" if form.max_pairs is None else f"{form.max_pairs:,} pairs"
 
 
 def place_rows(vendors: Sequence[audience.Vendor]) -> Iterator[tuple[str, ...]]:

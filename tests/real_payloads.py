@@ -9,7 +9,7 @@ They are the lines of payloads/VENDOR.txt, each below the `#` line that names it
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from fact_files import TESTS_FOLDER, read_facts
@@ -42,8 +42,6 @@ from audience.vendors.spec import Vendor
 FOLDER = TESTS_FOLDER / "payloads"
 AS_OF = read_as_of("2026-11-28T09:00", "Asia/Shanghai")  # when all that is read and said is asked
 KEYS_OF_LISTS = ("PushTask", "msg_list")
-TABLE_HEAD = "| vendor | payloads | well read | refused | well translated | native elsewhere | said back |"
-TABLE_RULE = "|---|--:|--:|--:|--:|--:|--:|"
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,15 @@ class Tally:
     said_back: int
 
 
-def tally_payloads(vendor: str, payloads: Sequence[RealPayload]) -> Tally:
+def tally_payloads(payloads: Iterable[RealPayload]) -> dict[str, Tally]:
+    """Count what becomes of *payloads*, by their vendors in alphabetical order."""
+    by_vendor: dict[str, list[RealPayload]] = {}
+    for payload in payloads:
+        by_vendor.setdefault(payload.vendor, []).append(payload)
+    return {vendor: _tally(vendor, group) for vendor, group in sorted(by_vendor.items())}
+
+
+def _tally(vendor: str, payloads: Sequence[RealPayload]) -> Tally:
     """Count what becomes of *payloads* of *vendor*. A payload that is rightly refused is translated by its refusal."""
     well_read = [payload for payload in payloads if find_difference(payload) is None]
     exprs = {payload: read_payload(vendor, payload.text)[0] for payload in well_read if payload.verb == "means"}
@@ -187,21 +193,3 @@ def tally_payloads(vendor: str, payloads: Sequence[RealPayload]) -> Tally:
         if vendor in vendor_names(can="emit") and not is_list_of_pushes(payload.text):
             said_back += is_said(expr, translate_payload(vendor, payload.text, vendor))
     return Tally(len(payloads), len(well_read), refused, refused + translated, native, said_back)
-
-
-def format_table(payloads: Sequence[RealPayload]) -> str:
-    """Return the table of all vendors, in Markdown."""
-    by_vendor: dict[str, list[RealPayload]] = {}
-    for payload in payloads:
-        by_vendor.setdefault(payload.vendor, []).append(payload)
-    tallies = {vendor: tally_payloads(vendor, group) for vendor, group in sorted(by_vendor.items())}
-    columns = zip(*(astuple(tally) for tally in tallies.values()), strict=True)
-    rows = [*tallies.items(), ("all", Tally(*map(sum, columns)))]
-    return "\n".join([TABLE_HEAD, TABLE_RULE, *(_format_row(name, tally) for name, tally in rows)]) + "\n"
-
-
-def _format_row(name: str, tally: Tally) -> str:
-    cells = list(map(str, astuple(tally)))
-    if name in vendor_names() and name not in vendor_names(can="emit"):
-        cells[-1] = "read only"
-    return f"| {name} | {' | '.join(cells)} |"
