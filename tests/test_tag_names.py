@@ -35,11 +35,19 @@ TEXT = """
 engagelab = "p_{value}"
 tpns = "xg_auto_province.{value}"
 fcm = "p.{value}"
+airship = "group.p:{value}"
+getui = "p-{value}"
+xiaomi = "p-{value}"
 [tag]
-at = { engagelab = ["vip", "is_new"], tpns = ["vip"], fcm = ["vip"] }
+at.engagelab = ["vip", "is_new"]
+at.tpns = ["vip"]
+at.fcm = ["vip"]
+at.airship = ["vip"]
+at.getui = ["vip"]
+at.xiaomi = ["vip"]
 [age]
 order = "number"
-builtin = ["tpns"]
+builtin = ["tpns", "getui"]
 [age.names]
 engagelab = "age_{value}"
 [day]
@@ -47,16 +55,26 @@ order = "date"
 [day.names]
 engagelab = "d{value:%Y%m%d}"
 fcm = "d~{value:%Y-%m-%d}"
+airship = "d{value:%Y-%m-%d}"
+getui = "a_day_of_the_year_which_is_long:{value:%Y-%m-%d}"
+xiaomi = "d-{value:%Y-%m-%d}"
 [size]
 values = ["S", "L"]
 [size.names]
 engagelab = "s_{value}"
 fcm = "größe-{value}"
+airship = "group.größe:{value}"
+getui = "小-{value}"
+xiaomi = "小-{value}"
 [mapped.names]
 engagelab = { x = "the_x" }
 fcm = { x = "the_%20" }
+airship = { x = "group.ua_x:the_x" }
+getui = { x = "the x" }
+xiaomi = { x = "the;x" }
 [color.names]
 engagelab = { 30b = "age_30b" }
+airship = { 30b = "age:30b" }
 """
 CLASH = '[clash.names]\nengagelab = { 17 = "age_17" }\n[own]\nat = ["engagelab"]\n'
 
