@@ -17,6 +17,8 @@ from audience.tag_sync.packing import PackedGrid, collect_rows, pack_changes
 from audience.tag_sync.packing.common_tags import Limits
 from audience.tag_sync.packing.dearest_calls import DearestCalls, PricedTags
 from audience.tag_sync.packing.rectangle_bound import bound_by_prices
+from audience.tag_sync.packing.rectangles import group_tags
+from audience.tag_sync.packing.value_lists import find_value_lists, pair_lists
 from audience.tag_sync.tags import SyncedTag, TagChanges
 from audience.vendors.delivery_spec import RateLimit
 from audience.vendors.spec import VendorLimit
@@ -306,6 +308,54 @@ def test_attributes_that_fill_calls_in_pairs_are_packed_in_pairs(max_ids):
     tags = tuple(SyncedTag(Tag(f"a{at // 4}", str(at % 4)), tag.name) for at, tag in enumerate(changes.tags))
     packing = pack_changes(replace(changes, tags=tags), scaled_forms(max_ids, 10, 20)["rectangles"])
     assert (packing.count, packing.minimum) == (32, 32)
+
+
+def with_attributes(changes, width):
+    """*changes* with tags that are values of attributes, *width* of each."""
+    tags = (SyncedTag(Tag(f"a{at // width}", str(at % width)), tag.name) for at, tag in enumerate(changes.tags))
+    return replace(changes, tags=tuple(tags))
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_changes_between_twelve_values_take_six_calls_that_remove(copies):
+    """Every value changes into every other: fewer lists do not part each two values (Sperner's theorem)."""
+    moves = [move for move in product(range(12), repeat=2) if move[0] != move[1]] * copies
+    old, new = (frozenset((at, move[side]) for at, move in enumerate(moves)) for side in (0, 1))
+    packing = pack_changes(with_attributes(make_changes(old, new), 12), scaled_forms(1000, 10, 20)["rectangles"])
+    assert [call.form.name for call in packing.calls].count("unbind") == 6
+
+
+@given(old=PAIRS, new=PAIRS, doubtful=PAIRS, width=st.integers(2, 6), limits=st.tuples(*[st.integers(2, 4)] * 2))
+def test_calls_for_values_of_attributes_make_the_changes_and_nothing_else(old, new, doubtful, width, limits):
+    changes = with_attributes(make_changes(old, new, doubtful), width)
+    packing = pack_changes(changes, scaled_forms(limits[0], limits[1], 2)["rectangles"])
+    *_, last = [old | doubtful, *apply_calls(packing, changes, old | doubtful, new)]
+    assert last == new
+    assert packing.minimum <= packing.count
+
+
+@given(st.integers(2, 60), st.integers(2, 12))
+def test_two_lists_part_each_two_values(value_count, max_tags):
+    pairs = pair_lists(value_count, max_tags)
+    assert len({*pairs}) == len(pairs) == value_count and all(first < second for first, second in pairs)
+    assert max(Counter(at for pair in pairs for at in pair).values()) <= max_tags
+
+
+@given(old=PAIRS, new=PAIRS, width=st.integers(2, 6), max_ids=st.integers(1, 4))
+def test_lists_of_values_remove_no_more_than_they_should(old, new, width, max_ids):
+    changes = with_attributes(make_changes(old, new, tag_count=6), width)
+    kept = [row | more for row, more in zip(changes.present, changes.added, strict=True)]
+    rows = [row.copy() for row in changes.removed]
+    groups = group_tags(tag.tag.type for tag in changes.tags)
+    for tags, devices in find_value_lists(rows, kept, groups, Limits(max_ids, 3)):
+        assert 1 <= len(devices) <= max_ids and len(tags) <= 3
+        assert not any(kept[tag] & BitMap(devices) for tag in tags)
+        assert any(changes.removed[tag] & BitMap(devices) for tag in tags)
+    has_one_value = all(
+        len([tag for tag in group if device in kept[tag]]) < 2 for group in groups for device in range(8)
+    )
+    several = [group for group in groups if sum(bool(changes.removed[tag]) for tag in group) > 1]
+    assert not has_one_value or not any(rows[tag] for group in several for tag in group)
 
 
 # More than the naive packing is never made, and devices keep within their bound. -------------------------------------

@@ -23,6 +23,7 @@ from audience.tag_sync.packing.common_tags import (
     price_by_rarity,
 )
 from audience.tag_sync.packing.merging import merge_calls
+from audience.tag_sync.packing.value_lists import find_value_lists
 
 SAMPLE_SHARE = 16
 MIN_SAMPLED_PAIRS = 2_000_000
@@ -66,7 +67,10 @@ def pack_any(changes: Changes, kept: Rows, limits: Limits) -> list[Found]:
     def leave_few(rows: list[BitMap], limits: Limits) -> list[Found]:
         return find_any_tags(rows, kept, limits, caution=CAUTION)
 
-    ways = [take_all, leave_few, *_list_ways(changes, limits, take_all)]
+    def part_values(rows: list[BitMap], limits: Limits) -> list[Found]:
+        return [*find_value_lists(rows, kept, changes.groups, limits), *take_all(rows, limits)]
+
+    ways = [take_all, leave_few, part_values, *_list_ways(changes, limits, take_all)]
     return _try_ways(ways, changes.rows, limits)
 
 
