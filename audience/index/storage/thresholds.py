@@ -108,17 +108,21 @@ def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> Bi
     max_level = count + exactly
     levels: list[BitMap] = []
     for bitmap in bitmaps:
-        carried = bitmap
-        for level in levels:
-            before, carried = carried, level & carried
-            level |= before
-            if not carried:
-                break
-        else:
-            if len(levels) < max_level:
-                levels.append(BitMap(carried, optimize=False))
+        _raise_levels(levels, bitmap, max_level)
     rows = levels[count - 1] if count <= len(levels) else BitMap()
     return rows - levels[count] if exactly and count < len(levels) else rows
+
+
+def _raise_levels(levels: list[BitMap], bitmap: BitMap, max_level: int) -> None:
+    """Add each row of *bitmap* to the lowest of *levels* that does not have it; nothing goes up from *max_level*."""
+    added = bitmap
+    for place, level in enumerate(levels, 1):
+        carried = level & added if place < max_level else None
+        level |= added
+        if not carried:
+            return
+        added = carried
+    levels.append(BitMap(added, optimize=False) if added is bitmap else added)
 
 
 def count_in_bytes(bitmaps: Sequence[BitMap], count: int, row_count: int, *, exactly: bool) -> BitMap:
