@@ -38,16 +38,64 @@ def test_numbers_are_read_back(drawn, block):
     assert (read.dtype, read.tolist()) == (np.dtype(np.uint32), numbers.tolist())
 
 
-@given(drawn=some_numbers(max_depth=18), block=st.sampled_from([1, 16, 1 << 13]), data=st.data())
-def test_rows_with_wanted_numbers(drawn, block, data):
+def store_slices(slices: list[BitMap], row_count: int) -> list[BitMap | packed_words.WordBytes]:
+    """Return slices as an index stores them, at an odd address: bytes of words, or bitmaps."""
+    stored = [memoryview(b"." + rows.serialize())[1:] for rows in slices]
+    views = [
+        packed_words.view_word_bytes(data, row_count, len(rows)) for data, rows in zip(stored, slices, strict=True)
+    ]
+    return [rows if view is None else view for rows, view in zip(slices, views, strict=True)]
+
+
+@given(
+    drawn=some_numbers(max_depth=18),
+    block=st.sampled_from([1, 16, 1 << 13]),
+    lower_bits=st.sampled_from([0, 1, 3, 7, 9, 16]),
+    data=st.data(),
+)
+def test_rows_with_wanted_numbers(drawn, block, lower_bits, data):
     numbers, bit_depth = drawn
     wanted = data.draw(st.sets(st.sampled_from(numbers.tolist()) if len(numbers) else st.nothing()))
     is_wanted = np.zeros(1 << bit_depth, dtype=np.bool_)
     is_wanted[list(wanted)] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_words, "BLOCK_WORDS", 64 * block)
-        rows = packed_words.rows_with_numbers(slice_numbers(numbers, bit_depth), is_wanted, len(numbers))
+        patch.setattr(packed_words, "LOWER_BITS", lower_bits)
+        slices = store_slices(slice_numbers(numbers, bit_depth), len(numbers))
+        rows = packed_words.rows_with_numbers(slices, is_wanted, len(numbers))
     assert list(rows) == np.flatnonzero(np.isin(numbers, list(wanted))).tolist()
+
+
+@pytest.mark.parametrize("bit_depth", [17, 18, 19, 20])
+def test_wanted_numbers_of_more_than_two_bytes(bit_depth):
+    numbers = np.random.default_rng(bit_depth).integers(0, 1 << bit_depth, row_count := 80_001)
+    stored = store_slices(slice_numbers(numbers, bit_depth), row_count)
+    assert not any(isinstance(rows, BitMap) for rows in stored)
+    is_wanted = np.arange(1 << bit_depth) % 7 == 3
+    rows = packed_words.rows_with_numbers(stored, is_wanted, row_count)
+    assert list(rows) == np.flatnonzero(is_wanted[numbers]).tolist()
+
+
+def test_only_words_are_viewed_in_place():
+    every_other = BitMap(range(0, 3 << 16, 2))
+    for rows, row_count, is_viewed in [
+        (every_other, 3 << 16, True),
+        (every_other, (3 << 16) - 1, True),
+        (every_other, 4 << 16, False),  # the last container is empty
+        (every_other - BitMap(range(1 << 16, 2 << 16)), 3 << 16, False),
+        (every_other - BitMap(range(1 << 16, (2 << 16) - 500)), 3 << 16, False),  # one is an array
+        (BitMap(range(3 << 16)), 3 << 16, False),  # runs
+        (BitMap(), 0, False),
+    ]:
+        rows.run_optimize()
+        viewed = packed_words.view_word_bytes(memoryview(rows.serialize()), row_count, len(rows))
+        assert (viewed is not None) == is_viewed, (rows.get_statistics(), row_count)
+        words = np.zeros(packed_words.word_count(row_count), dtype=np.uint64)
+        packed_words.fill_words(rows, words)
+        assert viewed is None or viewed.tobytes() == words.tobytes()
+    stored = memoryview(every_other.serialize())
+    assert packed_words.view_word_bytes(stored, 3 << 16, len(every_other) - 1) is None
+    assert packed_words.view_word_bytes(stored[:-1], 3 << 16, len(every_other)) is None
 
 
 @given(drawn=some_numbers(max_depth=12), data=st.data())

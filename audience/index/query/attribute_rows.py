@@ -18,7 +18,7 @@ from audience.index.schema.value_types import (
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
-from audience.index.storage.packed_words import rows_with_numbers
+from audience.index.storage.packed_words import WordBytes, rows_with_numbers
 from audience.index.storage.shard import Shard
 from audience.language.ast import Anniversary, Between, Compare, Condition, Matches, Tag, Within
 from audience.language.patterns import read_pattern
@@ -129,8 +129,15 @@ def _rows_by_bit_slices(
 
 def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> BitMap:
     """Return the rows whose bit-sliced rank is in one of *ranges*, by computing the rank of every row."""
-    present, slices = bit_slices(attribute, shard)
+    first_slice = attribute.start + attribute.value_count
+    slices = [_view_slice(row, shard) for row in range(first_slice + 1, attribute.stop)]
     is_wanted = np.zeros(1 << len(slices), dtype=np.bool_)
     for start, stop in ranges:
         is_wanted[start:stop] = True
-    return rows_with_numbers(slices, is_wanted, shard.row_count) & present
+    return rows_with_numbers(slices, is_wanted, shard.row_count) & shard.load_bitmap(first_slice)
+
+
+def _view_slice(tag_row: int, shard: Shard) -> BitMap | WordBytes:
+    """Return a slice as it is stored if that is words, to which a bitmap would only be a copy."""
+    stored = shard.view_words(tag_row)
+    return shard.load_bitmap(tag_row) if stored is None else stored

@@ -175,6 +175,9 @@ class JoinedShard(Shard):
         """Return the approximate size of every bitmap, in bytes."""
         return BitmapSizes(self._joined)
 
+    def view_words(self, tag_row: int) -> None:
+        """Return None: a joined bitmap is not stored."""
+
     def _read_bitmap(self, tag_row: int) -> BitMap:
         earlier = self._earlier_bitmaps.pop(tag_row, None)
         bitmap = self._join_bitmap(tag_row) if earlier is None else earlier

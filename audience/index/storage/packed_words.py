@@ -5,6 +5,7 @@ have a row takes some sixty steps, which are several times faster on words that 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,12 @@ SWAPPED_BITS = tuple(
     (distance, np.uint64(mask)) for distance, mask in ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
 )
 NO_RUN_COOKIE = 12346  # https://github.com/RoaringBitmap/RoaringFormatSpec
+LOWER_BITS, MAX_UPPER_BITS = (
+    16,
+    3,
+)  # of numbers that are looked up; the upper bits choose among the flags that are found
+
+WordBytes: TypeAlias = NDArray[np.uint8]  # of packed words; they need not be aligned, and may be read-only
 
 
 def word_count(row_count: int) -> int:
@@ -82,29 +89,64 @@ def mask_to_bitmap(mask: NDArray[np.bool_]) -> BitMap:
     return words_to_bitmap(words)
 
 
-def rows_with_numbers(bit_slices: Sequence[BitMap], is_wanted: NDArray[np.bool_], row_count: int) -> BitMap:
+def rows_with_numbers(bit_slices: Sequence[BitMap | WordBytes], is_wanted: NDArray[np.bool_], row_count: int) -> BitMap:
     """Return the rows whose bit-sliced number is wanted, out of *row_count*.
 
     Args:
-        bit_slices: Slice i has the rows whose number has bit i set.
+        bit_slices: Slice i has the rows whose number has bit i set: a bitmap, or the bytes of packed words.
         is_wanted: Whether each number is wanted.
         row_count: Number of rows; one that is in no slice has the number 0.
 
     >>> rows_with_numbers([BitMap([1]), BitMap([1, 2])], np.array([False, False, True, True]), 3)
     BitMap([1, 2])
     """
-    slices = _load_slices(bit_slices, row_count)
-    found = np.empty(slices.shape[1], dtype="<u8")
-    flags, packed = is_wanted.view(np.uint8), found.view(np.uint8)
-    for start in range(0, len(found), BLOCK_WORDS):  # numbers of so many rows stay in the cache
-        for bit, numbers in enumerate(_unpack_numbers(slices[:, start : start + BLOCK_WORDS])):
-            some = packed[8 * start : 8 * start + len(numbers)]
-            if bit:
-                some |= np.take(flags, numbers) << np.uint8(bit)
-            else:
-                np.take(flags, numbers, out=some, mode="clip")
+    slices = [_load_bytes(each, row_count) for each in bit_slices]
+    lower = LOWER_BITS if 0 < len(slices) - LOWER_BITS <= MAX_UPPER_BITS else len(slices)
+    table = _interleave_flags(is_wanted, 1 << lower)
+    found = np.empty(word_count(row_count), dtype="<u8")
+    packed = found.view(np.uint8)
+    for start in range(0, len(packed), 8 * BLOCK_WORDS):  # numbers of so many rows stay in the cache
+        block = [each[start : start + 8 * BLOCK_WORDS] for each in slices]
+        some = packed[start : start + 8 * BLOCK_WORDS]
+        some[:] = _choose_bytes(_look_up_flags(table, block[:lower], len(some)), block[lower:])
     clear_from(found, row_count)
     return words_to_bitmap(found)
+
+
+def _interleave_flags(is_wanted: NDArray[np.bool_], length: int) -> NDArray[np.unsignedinteger]:
+    """Return a table of *length* numbers: byte j of number i is flag i + j * length.
+
+    >>> [hex(number) for number in _interleave_flags(np.array([True, False, True, True]), 2)]
+    ['0x101', '0x100']
+    """
+    columns = is_wanted.view(np.uint8).reshape(-1, length)
+    return np.ascontiguousarray(columns.T).view(f"<u{len(columns)}").reshape(-1)
+
+
+def _look_up_flags(
+    table: NDArray[np.unsignedinteger], block: Sequence[WordBytes], size: int
+) -> NDArray[np.unsignedinteger]:
+    """Return the flags of eight rows in each of *size* entries of *table*; *block* has the bits of their numbers."""
+    flags, taken = np.empty(size, dtype=table.dtype), np.empty(size, dtype=table.dtype)
+    for place, numbers in enumerate(_unpack_numbers(block, size // 8)):
+        if place:
+            np.take(table, numbers, out=taken, mode="clip")
+            taken <<= taken.dtype.type(place)
+            flags |= taken
+        else:
+            np.take(table, numbers, out=flags, mode="clip")
+    return flags
+
+
+def _choose_bytes(entries: NDArray[np.unsignedinteger], upper: Sequence[WordBytes]) -> NDArray[np.uint8]:
+    """Return, of the bytes of each entry, those bits at whose number the *upper* bits of the row are."""
+    #   bytes of an entry    0   1   2   3     by the lowest of two upper bits: 0 or 1, 2 or 3
+    #                        └─┬─┘   └─┬─┘     by the other one
+    #                          └───┬───┘
+    parts = [(entries >> entries.dtype.type(8 * place)).astype(np.uint8) for place in range(entries.dtype.itemsize)]
+    for bits in upper:
+        parts = [zeros ^ bits & (zeros ^ ones) for zeros, ones in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
 
 
 def read_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uint32]:
@@ -113,33 +155,60 @@ def read_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uin
     >>> read_numbers([BitMap([1]), BitMap([1, 2])], 3).tolist()
     [0, 3, 2]
     """
-    slices = _load_slices(bit_slices, row_count)
-    numbers = np.empty((8 * slices.shape[1], 8), dtype=np.uint32)
-    for start in range(0, slices.shape[1], BLOCK_WORDS):
-        for place, some in enumerate(_unpack_numbers(slices[:, start : start + BLOCK_WORDS])):
+    slices = [_load_bytes(each, row_count) for each in bit_slices]
+    size = word_count(row_count)
+    numbers = np.empty((8 * size, 8), dtype=np.uint32)
+    for start in range(0, size, BLOCK_WORDS):
+        block = [each[8 * start : 8 * (start + BLOCK_WORDS)] for each in slices]
+        for place, some in enumerate(_unpack_numbers(block, min(BLOCK_WORDS, size - start))):
             numbers[8 * start : 8 * start + len(some), place] = some
     return numbers.reshape(-1)[:row_count]
 
 
-def _load_slices(bit_slices: Sequence[BitMap], row_count: int) -> Words:
-    slices = np.empty((len(bit_slices), word_count(row_count) + PADDING_WORDS), dtype="<u8")[:, :-PADDING_WORDS]
-    for words, bitmap in zip(slices, bit_slices, strict=True):
-        fill_words(bitmap, words)
-    return slices
+def view_word_bytes(serialized: memoryview, row_count: int, cardinality: int) -> WordBytes | None:
+    """Return the bytes of the packed words of a serialized bitmap, without a copy.
+
+    None if it is not the bitmap of *cardinality* out of *row_count* rows, or if any container is not stored as words.
+
+    >>> everything = BitMap(range(0, 65_536, 2))
+    >>> view_word_bytes(memoryview(everything.serialize()), 65_536, 32_768)[:3].tolist()
+    [85, 85, 85]
+    """
+    count = word_count(row_count) // CONTAINER_WORDS
+    start = 8 + 8 * count
+    if not count or len(serialized) != start + 8 * CONTAINER_WORDS * count:
+        return None
+    cookie = np.frombuffer(serialized, dtype="<u4", count=2)
+    header = np.frombuffer(serialized, dtype="<u2", count=2 * count, offset=8).reshape(count, 2)
+    keys, cardinalities = header[:, 0], header[:, 1].astype(np.int64) + 1
+    if cookie.tolist() != [NO_RUN_COOKIE, count] or (keys != np.arange(count)).any():
+        return None
+    if cardinalities.min() <= MAX_ARRAY_CARDINALITY or cardinalities.sum() != cardinality:
+        return None
+    return np.frombuffer(serialized, dtype=np.uint8, offset=start)
 
 
-def _unpack_numbers(slices: Words) -> Iterator[NDArray[np.unsignedinteger]]:
+def _load_bytes(bits: BitMap | WordBytes, row_count: int) -> WordBytes:
+    if not isinstance(bits, BitMap):
+        return bits
+    words = np.empty(word_count(row_count), dtype="<u8")
+    fill_words(bits, words)
+    return words.view(np.uint8)
+
+
+def _unpack_numbers(slices: Sequence[WordBytes], size: int) -> Iterator[NDArray[np.unsignedinteger]]:
     """Yield the numbers of every eighth row, from row 0 on, then from row 1 on, and so on to row 7.
 
     They have the smallest of the types of 1, 2 and 4 bytes that fits.
 
     Args:
-        slices: Packed words of the bits of the numbers, the lowest one first.
+        slices: Bytes of packed words of the bits of the numbers, the lowest one first.
+        size: Number of words.
     """
-    groups = [_transpose_bits(slices[first : first + 8]) for first in range(0, len(slices), 8)]
+    groups = [_transpose_bits(slices[first : first + 8], size) for first in range(0, len(slices), 8)]
     for place in range(8):
         bytes_of_rows = [group[place].view(np.uint8) for group in groups]
-        yield _join_bytes(bytes_of_rows) if groups else np.zeros(8 * slices.shape[1], dtype=np.uint8)
+        yield _join_bytes(bytes_of_rows) if groups else np.zeros(8 * size, dtype=np.uint8)
 
 
 def _join_bytes(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.unsignedinteger]:
@@ -161,7 +230,7 @@ def _join_bytes(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.unsignedintege
     return upper
 
 
-def _transpose_bits(slices: Words) -> Words:
+def _transpose_bits(slices: Sequence[WordBytes], size: int) -> Words:
     """Return, of up to eight slices, eight arrays of words: byte k of array j is the number of row 8 k + j.
 
     Squares of 8 by 8 bits are transposed as in Warren, "Hacker's Delight", 7-3: halves, quarters and eighths of the
@@ -170,15 +239,19 @@ def _transpose_bits(slices: Words) -> Words:
     #   bit                0 1 2 3 …        after the swap of eighths
     #   array 0, slice 0   a b c d          a A c C
     #   array 1, slice 1   A B C D          b B d D
-    words = np.zeros((8, slices.shape[1] + PADDING_WORDS), dtype=np.uint64)
-    words[: len(slices), : slices.shape[1]] = slices
+    words = np.zeros((8, size + PADDING_WORDS), dtype=np.uint64)
+    for row, slice_ in zip(words, slices, strict=False):
+        row.view(np.uint8)[: 8 * size] = slice_
     for distance, mask in SWAPPED_BITS:
         pairs = words.reshape(4 // distance, 2, distance, -1)
         low, high, shift = pairs[:, 0], pairs[:, 1], np.uint64(distance)
-        swapped = ((low >> shift) ^ high) & mask
+        swapped = low >> shift
+        swapped ^= high
+        swapped &= mask
         high ^= swapped
-        low ^= swapped << shift
-    return words[:, : slices.shape[1]]
+        swapped <<= shift
+        low ^= swapped
+    return words[:, :size]
 
 
 def clear_from(words: Words, row_count: int) -> None:
