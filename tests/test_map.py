@@ -54,7 +54,10 @@ DEPENDENCY_MODULES = {
     "mcp": {"agent_tools/mcp_server.py", "cli/commands/mcp.py"},
     "pydantic": {
         *(f"server/{name}.py" for name in ("app", "bodies", "calls", "json_body", "openapi")),
-        *(f"server/endpoints/{name}.py" for name in ("insight", "plans", "queries", "runs", "segments", "streams")),
+        *(
+            f"server/endpoints/{name}.py"
+            for name in ("insight", "plans", "queries", "runs", "segments", "streams", "translations")
+        ),
         *("agent_tools/tools.py", "cli/commands/serve.py"),
     },
     "tomllib": {"cli/project_file/reading.py", "planning/catalog/loader.py", "delivery/transport/credentials.py"},

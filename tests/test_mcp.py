@@ -130,7 +130,8 @@ def test_the_only_index_is_no_argument_and_one_of_several_is(index, tmp_path):
     tools, one, unnamed = with_client(ask, index, other)
     assert tools["count"].input_schema["properties"]["index"]["enum"] == ["devices", "others"]
     assert "index" in tools["count"].input_schema["required"]
-    assert "index" not in tools["translate"].input_schema["properties"]
+    assert "index" in tools["translate"].input_schema["properties"]
+    assert "index" not in tools["translate"].input_schema["required"]
     assert one.structured_content["count"] == 30
     assert unnamed.structured_content["problems"][0]["hint"] == "it is one of devices, others"
     alone = with_client(lambda client: client.list_tools(), index).tools

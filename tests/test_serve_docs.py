@@ -38,7 +38,7 @@ def test_examples_are_answered_as_shown(client, index):
     ids = index.resolve("male AND age < 30").ids().to_list()
     names = {"IDENTIFIER": index.resolve("male AND age >= 30").ids()[0], "FIRST": ids[0], "SECOND": ids[1]}
     examples = EXAMPLE.findall(PAGE.read_text("utf-8"))
-    assert len(examples) == 7
+    assert len(examples) == 8
     for method, path, body, shown in examples:
         for name, identifier in names.items():
             body, shown = body.replace(name, identifier), shown.replace(name, identifier)

@@ -8,6 +8,7 @@ from service import build_index, open_client
 
 import audience
 from audience import DeviceIndex
+from audience.index.query.sql.nodes import SQL_DIALECTS
 from audience.json_forms.insight import overlap_json, profile_json
 from audience.json_forms.plans import plan_json
 
@@ -83,6 +84,33 @@ def test_translate(payload, source, target, name, value, client):
     answer = client.post("/v1/translate", json=body)
     assert answer.status_code == 200, answer.text
     assert answer.json()[name] == value
+
+
+@pytest.mark.parametrize("dialect", [None, *SQL_DIALECTS])
+def test_translation_to_sql_is_that_of_the_library(dialect, client, index):
+    types = {"age": "double"}
+    expected = index.to_sql("vip AND NOT age < 30", dialect or "duckdb", column_types=types, as_of=AS_OF)
+    body = {"payload": "vip AND NOT age < 30", "target": "sql", "column_types": types, "as_of": AS_OF}
+    answer = client.post("/v1/translate", json=body | ({"dialect": dialect} if dialect else {})).json()
+    assert (answer["sql"], answer["dialect"], answer["columns"]) == (expected.sql, expected.dialect, expected.columns)
+    assert (answer["bound"], answer["snapshot"], answer["warnings"]) == ("vip AND NOT age < 30", 1, [])
+
+
+def test_translation_of_a_payload_to_sql_has_the_words_of_the_catalog(client, index):
+    payload = {
+        "audience_type": "tag",
+        "tag_rules": [{"tag_items": [{"tags": ["hunan"], "tag_type": "xg_auto_province"}]}],
+    }
+    answer = client.post("/v1/translate", json={"payload": payload, "source": "tpns", "target": "sql"}).json()
+    assert answer["sql"] == index.to_sql("province:hunan").sql
+
+
+def test_sql_of_several_indexes_needs_the_name_of_one(index_path, tmp_path):
+    with open_client(index_path, build_index(tmp_path, 30, "others.index")) as client:
+        body = {"payload": "vip", "target": "sql"}
+        refused = client.post("/v1/translate", json=body).json()
+        assert (refused["code"], refused["hint"][-15:]) == ("missing-field", "devices, others")
+        assert client.post("/v1/translate", json=body | {"index": "others"}).json()["snapshot"] == 1
 
 
 REFUSED_TRANSLATIONS = [

@@ -14,7 +14,7 @@ from audience.json_forms.problems import ProblemForm, problem_json
 from audience.language.ast import Expr
 from audience.server.bodies import ExprBody, parse_text, read_asked
 from audience.server.calls import Call, Endpoint
-from audience.server.endpoints import insight, plans, queries, vendors
+from audience.server.endpoints import insight, plans, queries, translations, vendors
 from audience.server.field_descriptions import Json, collect_descriptions, describe_fields
 from audience.server.indexes import ServedIndexes, find_index
 from audience.server.json_body import validate_fields
@@ -69,7 +69,7 @@ class AgentTool:
 
 def _make_tools(**handlers: Any) -> dict[str, AgentTool]:
     """Return a tool for each handler, by its name."""
-    modules = (queries, insight, plans, vendors)
+    modules = (queries, insight, plans, translations, vendors)
     endpoints = {endpoint.handler: endpoint for module in modules for endpoint in module.ENDPOINTS}
     return {name: AgentTool(name, endpoints[handler]) for name, handler in handlers.items()}
 
@@ -85,7 +85,7 @@ TOOLS: Mapping[str, AgentTool] = _make_tools(
     overlap=insight.overlap,
     plan=plans.plan,
     compare_vendors=plans.plan_all,
-    translate=plans.translate,
+    translate=translations.translate,
     list_vendors=vendors.list_vendors,
 )
 
@@ -93,11 +93,13 @@ TOOLS: Mapping[str, AgentTool] = _make_tools(
 def build_input_schema(tool: AgentTool, index_names: Sequence[str]) -> Json:
     """Return the JSON schema of a tool's arguments. The index is one of them if there are several."""
     schema: Json = {"type": "object"} if tool.model is None else tool.model.model_json_schema()
-    names = [name for name in tool.path_arguments if name != "index" or len(index_names) > 1]
+    is_choice = len(index_names) > 1
+    names = [name for name in tool.path_arguments if name != "index" or is_choice]
     arguments: Json = {name: {"type": "string", "description": PATH_ARGUMENTS[name]} for name in names}
     if "index" in arguments:
         arguments["index"]["enum"] = [*index_names]
-    schema["properties"] = {**arguments, **schema.get("properties", {})}
+    fields = {name: field for name, field in schema.get("properties", {}).items() if name != "index" or is_choice}
+    schema["properties"] = {**arguments, **fields}
     schema["required"] = [*arguments, *schema.get("required", [])]
     return {**schema, "additionalProperties": False}
 

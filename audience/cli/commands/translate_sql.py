@@ -10,6 +10,7 @@ from audience.cli.output.writer import Output
 from audience.cli.plan_options import PlanOptions
 from audience.errors import PlanError, Problem
 from audience.json_forms.questions import question_json
+from audience.json_forms.sql import sql_json
 from audience.language.ast import Expr
 from audience.language.printer import quote_name
 
@@ -61,5 +62,4 @@ def print_sql(expr: Expr, sql: SqlOptions, options: PlanOptions, output: Output)
     if named:
         output.print_assumptions([Problem("column-types", f"in the database {named}")])
     question = question_json(expr, bind_segments(expr, snapshot, asked), asked)
-    facts = {"sql": clause.sql, "dialect": clause.dialect, "columns": dict(clause.columns), **question}
-    output.print_result(facts, clause.sql)
+    output.print_result(sql_json(clause, question), clause.sql)

@@ -1,13 +1,14 @@
 """Endpoints of the service, and what each answers. Each module lists its own as `ENDPOINTS`."""
 
 from audience.server.calls import Endpoint
-from audience.server.endpoints import insight, meta, plans, queries, runs, segments, streams, vendors
+from audience.server.endpoints import insight, meta, plans, queries, runs, segments, streams, translations, vendors
 from audience.server.metrics import Metrics
 
 ENDPOINTS: tuple[Endpoint, ...] = (  # the first ones are found the quickest
     *queries.ENDPOINTS,
     *streams.ENDPOINTS,
     *plans.ENDPOINTS,
+    *translations.ENDPOINTS,
     *insight.ENDPOINTS,
     *segments.ENDPOINTS,
     *vendors.ENDPOINTS,

@@ -7,6 +7,7 @@ texts, NaN, lists with NULL. What SQL cannot say exactly is refused, with every 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Literal
 
 from audience.errors import ExpressionError, Problem
@@ -20,6 +21,7 @@ from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import (
+    Aggregate,
     And,
     Anniversary,
     Atom,
@@ -27,6 +29,8 @@ from audience.language.ast import (
     Compare,
     CompareOp,
     Condition,
+    Did,
+    EventMoment,
     Everyone,
     Except,
     Expr,
@@ -79,11 +83,12 @@ class WhereClause:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Table, its index, and the database that is asked."""
+    """Table, its index, the database that is asked, and a value of each type of versions that arrays do not compare."""
 
     table: SqlTable
     snapshot: Snapshot
     dialect: SqlDialect
+    odd_versions: Mapping[str, str]
 
     def columns_of(self, atom: Tag | Ids | Has | Condition) -> Sequence[SqlColumn]:
         """Return the columns about which *atom* asks."""
@@ -116,9 +121,10 @@ def write_where(
     Raises:
         ExpressionError: *expr* refers to something that the index does not have, or that SQL cannot say exactly.
     """
-    source = _Source(read_table(snapshot, column_types or {}, dialect), snapshot, dialect)
+    table = read_table(snapshot, column_types or {}, dialect)
     expanded = validate_and_expand(expr, snapshot, as_of)
     atoms = atoms_of_operands(expanded)
+    source = _Source(table, snapshot, dialect, _collect_odd_versions(atoms, snapshot))
     problems = [problem for atom in atoms for problem in _find_problems(atom, source)]
     if problems:
         raise ExpressionError(*dict.fromkeys(problems))
@@ -142,8 +148,10 @@ def _find_problems(atom: Atom, source: _Source) -> list[Problem]:
             reason = "the index has platforms under other names than the table"
         case Compare() | Within() | Between() | Anniversary():
             return [*_find_odd_versions(atom, source), *_find_unknown_zones(atom, source)]
-        case _:
+        case Did() | Aggregate() | EventMoment():
             reason = "the table of devices has no events"
+        case _:
+            reason = "SQL has no words for it here"
     return [_refuse(atom, reason)]
 
 
@@ -151,14 +159,24 @@ def _refuse(atom: Atom, reason: str, hint: str = EXPORT_HINT) -> Problem:
     return Problem("not-in-sql", f"{render(atom)!r:.80}: {reason}", atom.span, hint=hint)
 
 
+def _collect_odd_versions(atoms: Iterable[Atom], snapshot: Snapshot) -> dict[str, str]:
+    """Return a version of each compared type that is more than numbers with dots, which arrays do not compare."""
+    types = {atom.type for atom in atoms if isinstance(atom, Compare | Between)}
+    odd: dict[str, str] = {}
+    for type_ in types:
+        if snapshot.roles.get(type_) == "version":
+            stored = (value for shard in snapshot.shards for value in _stored_values(type_, shard))
+            value = next(filterfalse(PLAIN_VERSION.fullmatch, stored), None)
+            odd |= {} if value is None else {type_: value}
+    return odd
+
+
 def _find_odd_versions(atom: Condition, source: _Source) -> list[Problem]:
-    """Return the problem of versions that are more than numbers with dots, which arrays do not compare."""
-    column = source.columns_of(atom)[0]
-    if column.role != "version" or not isinstance(atom, Compare | Between):
+    """Return the problem of versions that are more than numbers with dots."""
+    if source.columns_of(atom)[0].role != "version" or not isinstance(atom, Compare | Between):
         return []
-    stored = (value for shard in source.snapshot.shards for value in _stored_values(atom.type, shard))
     operands = [atom.value] if isinstance(atom, Compare) else [atom.low, atom.high]
-    odd = next((text for text in (*operands, *stored) if not PLAIN_VERSION.fullmatch(text)), None)
+    odd = next(filterfalse(PLAIN_VERSION.fullmatch, operands), source.odd_versions.get(atom.type))
     return [] if odd is None else [_refuse(atom, f"the version {odd!r:.40} is more than numbers with dots")]
 
 
