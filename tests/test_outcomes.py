@@ -75,6 +75,13 @@ def test_call_whose_reply_is_about_other_ids_is_in_doubt(answered):
     assert interpret_reply(odd, ID_BATCH, ids, make_method()).transition.state == "in_doubt"
 
 
+@pytest.mark.parametrize(("count", "state"), [(3, "accepted"), (2, "in_doubt"), (4, "in_doubt"), (0, "in_doubt")])
+def test_call_whose_reply_counts_other_ids_is_in_doubt(count, state):
+    reply = Accepted("m1", ("r5",), answered_count=count)
+    assert interpret_reply(reply, ID_BATCH, IDS, make_method()).transition.state == state
+    assert interpret_reply(reply, NATIVE_BATCH, {}, make_method()).transition.state == "accepted"
+
+
 @pytest.mark.parametrize("fold", [str.upper, str.lower])
 def test_uuid_is_the_same_in_capitals_and_other_ids_are_not(fold):
     own = {4: "5FDC92B2-3B2a-11e5-ac13-8fdccfe4d986", 5: "00cb73f8-5815-11e5-ba69-f75522da5528", 6: "Abc"}

@@ -106,11 +106,14 @@ class Accepted:
         invalid_ids: Ids that the vendor does not know; it delivers to all others.
         answered_ids: Ids of which the reply says what becomes of them; None if it names those alone that it does not
             know. They are all ids of the call, or the call is in doubt.
+        answered_count: Number of ids that the reply counts, reached or not; None if it counts none. It is that of the
+            call, or the call is in doubt.
     """
 
     message_id: str
     invalid_ids: tuple[str, ...] = ()
     answered_ids: frozenset[str] | None = field(default=None, repr=False)
+    answered_count: int | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ def interpret_reply(
         ids_by_position: Its ids by their positions in the plan; empty for a native request.
         method: The send method. After a lost reply the call is repeated only if the vendor drops repeats.
     """
-    match _check_answered_ids(reply, ids_by_position.values()):
+    checked = _check_answered_count(_check_answered_ids(reply, ids_by_position.values()), len(ids_by_position))
+    match checked:
         case Accepted(message_id, invalid_ids):
             invalid = _select_ids(ids_by_position, invalid_ids)
             return Outcome(Transition(batch, "accepted", message_id=message_id, invalid_ids=invalid), "proceed")
@@ -96,6 +97,14 @@ def _check_answered_ids(reply: VendorReply, ids: Iterable[str]) -> VendorReply:
         f"message {reply.message_id}: the reply leaves out {len(asked - answered):,} of the {len(asked):,} ids"
         f" and names {len(answered - asked):,} others"
     )
+    return InDoubt(Problem("contradictory-reply", message, hint="look up in the vendor's console who was sent it"))
+
+
+def _check_answered_count(reply: VendorReply, id_count: int) -> VendorReply:
+    """Return *reply*, or InDoubt if it counts other than *id_count* ids, those of the call; 0 is an expression."""
+    if not isinstance(reply, Accepted) or reply.answered_count in (None, id_count) or not id_count:
+        return reply
+    message = f"message {reply.message_id}: the reply counts {reply.answered_count:,} ids, the call had {id_count:,}"
     return InDoubt(Problem("contradictory-reply", message, hint="look up in the vendor's console who was sent it"))
 
 

@@ -5,6 +5,8 @@ status comes with which code is not said there, so a known code decides, whateve
 whether a part of the devices was reached before it is left open, so such a call is in doubt.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +44,13 @@ def parse_reply(response: Response) -> VendorReply:
     if code == SUCCESS and not request_id:
         raise ContradictoryReply("it has no id of the request")
     if code == SUCCESS:
+        _require_no_failure(text)
         return accept(response, request_id)
     if code == PARTIAL_SUCCESS:
-        return accept(response, request_id or NO_REQUEST_ID, invalid_ids=_read_illegal_tokens(text))
+        result = _read_result(text)
+        tokens = _read_illegal_tokens(result)
+        accepted = accept(response, request_id or NO_REQUEST_ID, invalid_ids=tokens)
+        return replace(accepted, answered_count=result["success"] + len(tokens))
     row = BY_CODE.get(code)
     if row is None:
         return reply_from_status(response, f"{code} {text}".strip() if code else "")
@@ -52,18 +58,33 @@ def parse_reply(response: Response) -> VendorReply:
     return InvalidIds(reply.problem, are_all=True) if isinstance(reply, InvalidIds) else reply
 
 
-def _read_illegal_tokens(text: str) -> tuple[str, ...]:
-    """Return the tokens that were not sent to, from the JSON in the text of a partial success.
+def _require_no_failure(text: str) -> None:
+    """Raise ContradictoryReply if the text of a success counts tokens that were not sent to, or names some."""
+    result = _read_result(text)
+    if result.get("failure") or result.get("illegal_tokens"):
+        raise ContradictoryReply("its code says that all were sent to, and its text that some were not")
 
-    Raises ContradictoryReply if they are not as many different ones as it counts: then it is open who was reached.
-    """
+
+def _read_result(text: str) -> dict[str, Any]:
+    """Return the JSON object in the text of a reply; an empty one if it has none."""
     try:
         result: Any = load_strict_json(text.encode())
     except ContradictoryReply:
         raise
     except (ValueError, RecursionError):
-        result = None
-    tokens = read_id_list(result.get("illegal_tokens")) if isinstance(result, dict) else ()
-    if not tokens or not len(tokens) == len(set(tokens)) == result.get("failure"):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def _read_illegal_tokens(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the tokens that were not sent to, from the JSON in the text of a partial success.
+
+    Raises ContradictoryReply if they are not as many different ones as it counts, or if it does not count the others:
+    then it is open who was reached.
+    """
+    tokens = read_id_list(result.get("illegal_tokens"))
+    success, failure = result.get("success"), result.get("failure")
+    is_counted = type(success) is int and success >= 0 and type(failure) is int
+    if not is_counted or not tokens or not len(tokens) == len(set(tokens)) == failure:
         raise ContradictoryReply("a part was sent, and it does not name the tokens that were not")
     return tokens
