@@ -3,13 +3,15 @@
 Each way has a process of its own, whose memory is that of the head. Every file of the index and of the requests is
 compared, byte for byte, but for dates and paths in the manifests; every count is compared. The fastest of several
 counts says what a call of the cluster costs beside one process. The workers are on this machine, so that two of them
-on two cores say nothing of the speed of several machines.
+on two cores say nothing of the speed of several machines. With --folder, what was finished is kept there: the same
+command goes on from it.
 
     python -m benchmarks.cluster [--devices N] [--workers N] [--runs N] [--folder DIR] [--json FILE]
 """
 
 import filecmp
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from audience.requests.writer import MANIFEST_FILE, write_requests
 from benchmarks import devices
 from benchmarks.queries import QUERIES
 from benchmarks.report import (
+    describe_commit,
     describe_environment,
     format_bytes,
     format_ms,
@@ -52,6 +55,7 @@ class WorkMeasurement:
         counts: Number of devices of each question.
         count_seconds: Seconds of each count.
         peak_bytes: Memory of the process that asked, at its highest.
+        load: Processes that were ready to run, a mean of the last five minutes.
     """
 
     build: float
@@ -60,6 +64,17 @@ class WorkMeasurement:
     counts: dict[str, int]
     count_seconds: dict[str, float]
     peak_bytes: int
+    load: float
+
+
+def measure_once(folder: Path, name: str, workers: int, runs: int) -> WorkMeasurement:
+    """Measure in a process of its own, unless *folder* has what this commit has measured."""
+    file, job = folder / f"{name}.measured.json", {"commit": describe_commit(), "workers": workers, "runs": runs}
+    if file.exists() and (kept := json.loads(file.read_text()))["job"] == job:
+        return WorkMeasurement(**kept["measured"])
+    measured = run_in_process(measure, folder, name, workers, runs, threads=2)
+    save_json({"job": job, "measured": asdict(measured)}, file)
+    return measured
 
 
 def measure(folder: Path, name: str, workers: int, runs: int) -> WorkMeasurement:
@@ -77,7 +92,7 @@ def measure(folder: Path, name: str, workers: int, runs: int) -> WorkMeasurement
         calls = [partial(index.count, each.text, cluster=cluster) for each in QUERIES.values()]
         seconds = dict(zip(QUERIES, fastest_times(calls, runs), strict=True))
         counts = {question: call() for question, call in zip(QUERIES, calls, strict=True)}
-    return WorkMeasurement(build, emit, emitted.id_count, counts, seconds, devices.peak_bytes())
+    return WorkMeasurement(build, emit, emitted.id_count, counts, seconds, devices.peak_bytes(), os.getloadavg()[1])
 
 
 @contextmanager
@@ -117,6 +132,7 @@ def format_work(measured: dict[str, Any]) -> str:
     rows = [
         ("build, s", *(format_seconds(each["build"]) for each in both)),
         (f"emit of {both[0]['ids']:,} ids, s", *(format_seconds(each["emit"]) for each in both)),
+        ("processes ready to run", *(f"{each['load']:.1f}" for each in both)),
         ("memory of the process that asks", *(format_bytes(each["peak_bytes"]) for each in both)),
         *(
             (f"count of {name}, ms", *(format_ms(each["count_seconds"][name]) for each in both))
@@ -133,10 +149,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     with open_folder(arguments.folder) as folder:
-        if not (folder / devices.TABLE_FOLDER).exists():
-            devices.generate_table(folder, int(arguments.devices))
+        start = time.perf_counter()
+        devices.generate_table(folder, int(arguments.devices))
+        print(f"The table took {time.perf_counter() - start:.0f} s.", flush=True)
         work = {
-            name: run_in_process(measure, folder, name, workers, arguments.runs, threads=2)
+            name: measure_once(folder, name, workers, arguments.runs)
             for name, workers in (("alone", 0), ("shared", arguments.workers))
         }
         assert work["alone"].counts == work["shared"].counts

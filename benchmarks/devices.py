@@ -5,8 +5,11 @@ in the order in which the index numbers its rows, so that whatever they gain fro
 column `row` is the row of the index.
 """
 
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
@@ -20,7 +23,8 @@ from audience.testing.devices import generate_devices
 from benchmarks.queries import TAGS
 
 TABLE_FOLDER, INDEX_FOLDER, ROWS_FOLDER = "devices", "devices.index", "rows"
-DEVICES_PER_PART = 5_000_000  # devices of a part
+DEVICES_PER_PART = 5_000_000  # a part takes about 1.5 GB of memory while it is made
+PROCESSES = min(os.cpu_count() or 1, 4)  # that make parts at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,31 @@ class BuildMeasurement:
 
 
 def generate_table(folder: Path, count: int) -> None:
-    """Write the table of *count* devices."""
-    (folder / TABLE_FOLDER).mkdir(exist_ok=True)
-    for part, first in enumerate(range(0, count, DEVICES_PER_PART)):
-        some = generate_devices(min(DEVICES_PER_PART, count - first), 42 + part, first)
-        some.write_parquet(folder / TABLE_FOLDER / f"part-{part:03}.parquet")
+    """Write the table of *count* devices, several parts at a time; parts that are there already stay as they are."""
+    table = folder / TABLE_FOLDER
+    table.mkdir(exist_ok=True)
+    firsts = range(0, count, DEVICES_PER_PART)
+    sizes = {
+        table / f"part-{part:03}.parquet": min(DEVICES_PER_PART, count - first) for part, first in enumerate(firsts)
+    }
+    found = set(table.glob("*.parquet"))
+    kept = {
+        path for path in found & sizes.keys() if pl.scan_parquet(path).select(pl.len()).collect().item() == sizes[path]
+    }
+    assert found == kept, f"{table} has other devices: remove it"
+    tasks = [
+        (path, 42 + part, first, sizes[path]) for part, (path, first) in enumerate(zip(sizes, firsts, strict=True))
+    ]
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        for written in [pool.submit(_write_part, *task) for task in tasks if task[0] not in kept]:
+            written.result()
+
+
+def _write_part(path: Path, seed: int, first: int, count: int) -> None:
+    """Write *count* devices to *path*, which appears when it is complete."""
+    draft = path.with_suffix(".tmp")
+    generate_devices(count, seed, first).write_parquet(draft)
+    draft.rename(path)
 
 
 def build_index(folder: Path, threads: int) -> BuildMeasurement:
