@@ -181,4 +181,6 @@ def test_lost_cluster_leaves_the_old_events(built, tmp_path):
         with pytest.raises(audience.ClusterError, match="cluster-lost"):
             DeviceIndex.open(tmp_path / "index").add_events(source, cluster=LostCluster(calls))
         assert content(tmp_path / "index") == before
+    assert len(list(tmp_path.glob(".*"))) == 1
+    assert DeviceIndex.open(tmp_path / "index").add_events(source, cluster=ThisProcess()).added > 0
     assert list(tmp_path.glob(".*")) == []

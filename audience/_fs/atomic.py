@@ -90,6 +90,17 @@ def remove_stale_temp_files(path: Path) -> None:
 
 
 @contextmanager
+def lock_output(path: Path) -> Iterator[None]:
+    """Let no other process write *path* until the block ends, and remove what dead ones have left of it.
+
+    Raises:
+        OutputError: *path* is being written by another process, or its folder cannot be written.
+    """
+    with _wrap_os_errors(path), _lock_for_writing(path):
+        yield
+
+
+@contextmanager
 def _lock_for_writing(path: Path) -> Iterator[None]:
     """Lock *path* and remove stale temporary files. Raises OutputError if it is locked."""
     lock = path.with_name(f".{path.name}.lock")
@@ -250,6 +261,14 @@ def commit_file(temp_file: Path, path: Path) -> None:
     fsync_path(temp_file)
     temp_file.replace(path)
     fsync_path(path.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give the file *source* the second name *target*; where that is impossible, copy it."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
 
 
 def fsync_path(path: Path) -> None:

@@ -5,19 +5,21 @@ numbers of both. From these the head knows which ids each file of requests has.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from audience._fs.atomic import TEMP_SUFFIX
 from audience._fs.private_files import create_file
 from audience.cluster.cluster import Cluster
 from audience.errors import Problem
+from audience.index.ingest.shared.kept_calls import KeptCalls, ResultForm
 from audience.index.query.deliverable_ids import select_deliverable_rows
 from audience.index.query.device_set import find_id_column
 from audience.index.query.evaluate import find_live_rows
-from audience.index.query.shared_shards import GroupTask, map_groups
+from audience.index.query.shared_shards import GroupTask, group_tasks
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.index.storage.joined_shard import rows_by_shard
 from audience.index.storage.shard import Shard
@@ -97,27 +99,28 @@ class SharedListing:
         return describe_reasons(reasons, sum(self.listed) + self.skipped_count)
 
     def iter_skipped(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the lines that describe the skipped devices, and their number; each file is removed after that."""
+        """Yield the lines that describe the skipped devices, and their number."""
         for shard in self.shards:
             if shard.skipped_file is not None:
                 yield shard.skipped_file.read_bytes(), shard.skipped
-                shard.skipped_file.unlink()
 
 
-def list_on_cluster(exprs: EmittedExprs, snapshot: Snapshot, folder: Path, cluster: Cluster) -> SharedListing:
+def list_on_cluster(exprs: EmittedExprs, snapshot: Snapshot, kept: KeptCalls, cluster: Cluster) -> SharedListing:
     """Find the devices of an emission on *cluster*.
 
     Args:
         exprs: Expressions of the emission.
         snapshot: Snapshot.
-        folder: Folder of the requests, which all processes see.
+        kept: Finished calls of the emission, in a folder that all processes see.
         cluster: The processes.
 
     Raises:
         ClusterError: The cluster is lost, or its processes do not see the index.
     """
     found: dict[str, ListedShard] = {}
-    for answer in map_groups(_list_group, snapshot, _Question(exprs, folder), cluster):
+    tasks = group_tasks(snapshot, _Question(exprs, kept.folder))
+    named = {f"listed-{task.positions[0]:06}": task for task in tasks}
+    for answer in kept.map(_list_group, named, LISTED_FORM, cluster):
         found |= answer
     shards = tuple(found[shard.name] for shard in snapshot.shards)
     platforms = rank_platforms([shard.platforms for shard in shards]) if knows_platforms(snapshot) else None
@@ -160,3 +163,34 @@ def _list_shard(shard: Shard, by_ids: BitMap, target: BitMap | None, task: Group
                 reasons = add_reasons(reasons, ReasonCounts.of(frame))
     reached = listed if target is None else target - skipped
     return ListedShard(len(listed), len(skipped), reasons, file, count_in_shard(shard, reached))
+
+
+def _listed_to_json(listed: dict[str, ListedShard]) -> Any:
+    return {name: asdict(replace(shard, skipped_file=None)) | {"skipped_file": _file_name(shard)}
+            for name, shard in listed.items()}  # fmt: skip
+
+
+def _file_name(shard: ListedShard) -> str | None:
+    return None if shard.skipped_file is None else shard.skipped_file.name
+
+
+def _listed_from_json(data: Any, folder: Path) -> dict[str, ListedShard]:
+    return {name: _read_listed(fields, folder) for name, fields in data.items()}
+
+
+def _read_listed(fields: dict[str, Any], folder: Path) -> ListedShard:
+    reasons = {reason: (count, message) for reason, (count, message) in fields["reasons"]["by_reason"].items()}
+    return ListedShard(
+        fields["listed"],
+        fields["skipped"],
+        ReasonCounts(reasons),
+        None if fields["skipped_file"] is None else folder / fields["skipped_file"],
+        ShardPlatforms(**fields["platforms"]),
+    )
+
+
+def _list_files(listed: dict[str, ListedShard]) -> list[Path]:
+    return [shard.skipped_file for shard in listed.values() if shard.skipped_file is not None]
+
+
+LISTED_FORM = ResultForm(_listed_to_json, _listed_from_json, _list_files)

@@ -16,6 +16,7 @@ from audience._fs.checksums import new_hasher
 from audience._fs.private_files import create_file
 from audience.cluster.cluster import Cluster
 from audience.errors import ClusterError, Problem
+from audience.index.ingest.shared.kept_calls import KeptCalls, ResultForm
 from audience.index.query.deliverable_ids import select_deliverable_rows
 from audience.index.query.device_set import find_id_column
 from audience.index.query.shared_shards import SnapshotPlace, find_rows_of_shard
@@ -78,23 +79,33 @@ class FileTask:
     first_lines: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenRequests:
+    """File of requests that a process has written, and its entry of the manifest."""
+
+    path: Path
+    entry: dict[str, Any]
+
+
 def write_files_on_cluster(
     ids: ListedIds,
     listed: Sequence[int],
     first_lines: Sequence[bytes],
-    name_file: Callable[[int], Path],
+    name_file: Callable[[int], str],
     max_lines: int,
+    kept: KeptCalls,
     cluster: Cluster,
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """Write files of requests, and return their entries of the manifest.
+) -> list[WrittenRequests]:
+    """Write files of requests, and return them.
 
     Args:
         ids: Ids of the audience.
         listed: Number of ids of each shard that are listed.
         first_lines: Bodies before those of ids, fewer than *max_lines*.
-        name_file: Returns the path of a file by its number, from 1, in a folder that all machines share.
+        name_file: Returns the name of a file by its number, from 1.
         max_lines: Bodies of a file.
+        kept: Finished calls of the emission, in a folder that all machines share.
         cluster: Processes that write.
         progress: Progress callback.
 
@@ -105,21 +116,20 @@ def write_files_on_cluster(
         return []
     max_ids = get_vendor(ids.vendor, can="emit").max_ids
     ranges = list(_divide_ids(sum(listed), max_ids, max_lines, len(first_lines)))
-    tasks = [
-        FileTask(ids, find_parts(listed, *each), name_file(number), tuple(first_lines) if number == 1 else ())
+    tasks = {
+        f"file-{number:06}": FileTask(
+            ids,
+            find_parts(listed, *each),
+            kept.folder / name_file(number),
+            tuple(first_lines) if number == 1 else (),
+        )
         for number, each in enumerate(ranges, 1)
-    ]
-    entries: list[dict[str, Any]] = []
-    for entry, (_, stop) in zip(cluster.map(write_file, tasks), ranges, strict=True):
-        entries.append(entry)
+    }
+    files: list[WrittenRequests] = []
+    for file, (_, stop) in zip(kept.map(write_file, tasks, REQUESTS_FORM, cluster), ranges, strict=True):
+        files.append(file)
         progress("writing ids", stop, sum(listed))
-    return entries
-
-
-def remove_drafts(folder: Path) -> None:
-    """Remove what processes that were killed have left in *folder*."""
-    for left in folder.glob(f".*{TEMP_SUFFIX}"):
-        left.unlink(missing_ok=True)
+    return files
 
 
 def _divide_ids(id_count: int, max_ids: int, max_lines: int, first_lines: int) -> Iterator[tuple[int, int]]:
@@ -150,8 +160,8 @@ def find_parts(listed: Sequence[int], start: int, stop: int) -> tuple[ShardPart,
     return tuple(parts)
 
 
-def write_file(task: FileTask) -> dict[str, Any]:
-    """Write one file of requests, and return its entry of the manifest.
+def write_file(task: FileTask) -> WrittenRequests:
+    """Write one file of requests.
 
     Raises:
         ClusterError: A shard has another number of listed ids than the head has counted.
@@ -171,7 +181,8 @@ def write_file(task: FileTask) -> dict[str, Any]:
             line_count += len(block.ends)
     fsync_path(draft)
     draft.replace(task.path)
-    return {"name": task.path.name, "lines": line_count, "bytes": size, "xxh128": hasher.hexdigest()}
+    entry = {"name": task.path.name, "lines": line_count, "bytes": size, "xxh128": hasher.hexdigest()}
+    return WrittenRequests(task.path, entry)
 
 
 def _iter_parts(task: FileTask) -> Iterator[tuple[Shard, RowNumbers]]:
@@ -192,3 +203,18 @@ def _find_listed_rows(ids: ListedIds, position: int) -> RowNumbers:
     column = find_id_column(snapshot.id_columns, vendor.name)
     rows = select_deliverable_rows(shard, column, find_rows_of_shard(ids.expr, shard, snapshot), vendor)
     return bitmap_to_rows(rows)
+
+
+def _requests_to_json(file: WrittenRequests) -> Any:
+    return file.entry
+
+
+def _requests_from_json(entry: Any, folder: Path) -> WrittenRequests:
+    return WrittenRequests(folder / entry["name"], entry)
+
+
+def _list_requests(file: WrittenRequests) -> list[Path]:
+    return [file.path]
+
+
+REQUESTS_FORM = ResultForm(_requests_to_json, _requests_from_json, _list_requests)

@@ -7,6 +7,7 @@ emission.json           identity of the folder among the records of an index, on
 audit.jsonl             who wrote the requests, sent them, and so on
 """
 
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -20,12 +21,13 @@ from typing import Any
 import orjson
 import polars as pl
 
-from audience._fs.atomic import atomic_folder, fsync_path
+from audience._fs.atomic import atomic_folder, fsync_path, link_or_copy
 from audience._fs.checksums import new_hasher
 from audience.activity_log import log_activity
 from audience.cluster.cluster import Cluster
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
+from audience.index.ingest.shared.kept_calls import digest_job, open_kept_calls
 from audience.index.query.shared_shards import SnapshotPlace
 from audience.index.query.validate import validate_and_expand
 from audience.index.records.policies import policies_digest
@@ -42,7 +44,7 @@ from audience.requests.division import DIVIDED, Division
 from audience.requests.json_bodies import BodyBlock, make_body_block
 from audience.requests.platform_counts import PlatformCount, count_platforms
 from audience.requests.shared_listing import EmittedExprs, list_on_cluster
-from audience.requests.shared_writing import ListedIds, remove_drafts, write_files_on_cluster
+from audience.requests.shared_writing import ListedIds, write_files_on_cluster
 from audience.tag_sync.desired import digest_devices
 from audience.vendors import get_vendor
 
@@ -50,6 +52,7 @@ MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
 EMISSION_FILE = "emission.json"
 REQUEST_FILE = "requests-{:05}.ndjson"
+KIND = "requests"  # of the folder of what a cluster has finished
 OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, EMISSION_FILE, AUDIT_FILE, "requests-*.ndjson"})
 
 
@@ -146,12 +149,20 @@ def write_requests(
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
         PlanError: The devices cannot be divided.
-        ClusterError: The cluster is lost. Nothing is left there.
+        ClusterError: The cluster is lost. Nothing is left there; the same emission goes on from the files that were
+            finished.
     """
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
         keep_emission(folder, draft)
         return fill_request_folder(
-            plan, index, draft, division=division, schedule=schedule, progress=progress, cluster=cluster
+            plan,
+            index,
+            draft,
+            division=division,
+            schedule=schedule,
+            progress=progress,
+            cluster=cluster,
+            kept_beside=folder,
         )
 
 
@@ -164,8 +175,12 @@ def fill_request_folder(
     schedule: Mapping[str, Any] | None = None,
     progress: Progress = ignore_progress,
     cluster: Cluster | None = None,
+    kept_beside: Path | None = None,
 ) -> EmitResult:
-    """Write the requests of *plan* into the empty *folder*; arguments are as for `write_requests`."""
+    """Write the requests of *plan* into the empty *folder*; arguments are as for `write_requests`.
+
+    What processes of a cluster have finished is beside *kept_beside* until all of it is; by default, beside *folder*.
+    """
     plan = replace_fields(plan, index=index)
     if division is not None:
         plan = plan.sent_by_ids(DIVIDED)
@@ -173,7 +188,7 @@ def fill_request_folder(
     if device_count == 0:  # an empty audience needs no requests, native ones neither
         plan = replace_fields(plan, native=(), by_ids=None)
     if cluster is not None and division is None and is_shareable(plan):
-        listing = _write_shared_listing(plan, index.snapshot, folder, cluster, progress)
+        listing = _write_shared_listing(plan, index.snapshot, folder, kept_beside or folder, cluster, progress)
         return _write_manifest(plan, listing, device_count, folder, schedule=schedule)
     batches, held_out = None, 0
     if plan.by_ids is not None:
@@ -268,32 +283,34 @@ def _write_listing(plan: Plan, batches: Batches | None, folder: Path, progress: 
 
 
 def _write_shared_listing(
-    plan: Plan, snapshot: Snapshot, folder: Path, cluster: Cluster, progress: Progress
+    plan: Plan, snapshot: Snapshot, folder: Path, kept_beside: Path, cluster: Cluster, progress: Progress
 ) -> _Listing:
     """Let the processes of *cluster* write the files of requests."""
     by_ids = None if plan.by_ids is None else validate_and_expand(plan.by_ids, snapshot, plan.as_of)
     target = validate_and_expand(plan.target, snapshot, plan.as_of) if plan.native else None
     if by_ids is None and target is None:
         return _write_listing(plan, None, folder, progress)
-    exprs = EmittedExprs(by_ids, target, plan.vendor)
-    found = list_on_cluster(exprs, snapshot, folder, cluster)
-    if by_ids is None:
-        files = _write_request_files(folder, plan, None, progress)
-        return _Listing(tuple(files), platforms=found.platforms)
-    ids = ListedIds(SnapshotPlace.of(snapshot), by_ids, plan.vendor)
+    exprs, place = EmittedExprs(by_ids, target, plan.vendor), SnapshotPlace.of(snapshot)
     native = [orjson.dumps(payload) + b"\n" for payload in plan.native]
-
-    def name_file(number: int) -> Path:
-        return folder / REQUEST_FILE.format(number)
-
-    files = write_files_on_cluster(ids, found.listed, native, name_file, MAX_LINES_PER_FILE, cluster, progress)
-    if found.skipped_count:
-        files.append(_write_checksummed(folder / SKIPPED_FILE, found.iter_skipped()))
-    remove_drafts(folder)
-    id_count = sum(found.listed)
+    max_ids = get_vendor(plan.vendor, can="emit").max_ids
+    digest = digest_job(repr(place), pickle.dumps((exprs, native)), max_ids, MAX_LINES_PER_FILE)
+    with open_kept_calls(kept_beside, digest, KIND) as kept:
+        found = list_on_cluster(exprs, snapshot, kept, cluster)
+        if by_ids is None:
+            return _Listing(tuple(_write_request_files(folder, plan, None, progress)), platforms=found.platforms)
+        ids, listed = ListedIds(place, by_ids, plan.vendor), found.listed
+        written = write_files_on_cluster(
+            ids, listed, native, REQUEST_FILE.format, MAX_LINES_PER_FILE, kept, cluster, progress
+        )
+        for file in written:
+            link_or_copy(file.path, folder / file.path.name)
+        files = [file.entry for file in written]
+        if found.skipped_count:
+            files.append(_write_checksummed(folder / SKIPPED_FILE, found.iter_skipped()))
+    id_count = sum(listed)
     return _Listing(
         tuple(files),
-        -(-id_count // get_vendor(plan.vendor, can="emit").max_ids),
+        -(-id_count // max_ids),
         id_count,
         found.skipped_count,
         tuple(found.skipped_problems()),

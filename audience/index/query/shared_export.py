@@ -1,20 +1,18 @@
 """Exports whose rows the processes of a cluster write, each those of some shards; the file is that of one process."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from audience._fs.atomic import TEMP_SUFFIX, reject_url
+from audience._fs.atomic import lock_output
 from audience.cluster.cluster import Cluster
-from audience.errors import OutputError, Problem
+from audience.index.ingest.shared.kept_calls import ResultForm, digest_job, open_kept_calls
 from audience.index.query.evaluate import find_live_rows
 from audience.index.query.exported_columns import DEFAULT_ROWS, empty_frame, iter_exported_frames
 from audience.index.query.exported_files import ExportForm, stream_parts, write_export, write_part
-from audience.index.query.shared_shards import GroupTask, map_groups
+from audience.index.query.shared_shards import GroupTask, SnapshotPlace, group_tasks
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import bitmap_to_rows
 from audience.index.storage.joined_shard import rows_by_shard
@@ -22,6 +20,8 @@ from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import Expr
 from audience.progress import Progress
+
+KIND = "export"  # of the folder of finished shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ def export_on_cluster(
 ) -> tuple[int, int]:
     """Write the devices of *expr* to the file *path*, in a folder that all processes see; it appears when complete.
 
-    The processes write the rows beside it, and this one joins them. Return the number of devices and of bytes.
+    The processes write the rows beside it, and this one joins them. Return the number of devices and of bytes. If the
+    cluster or this process is lost, the same export goes on from the shards that were finished.
 
     Args:
         expr: Audience.
@@ -69,13 +70,15 @@ def export_on_cluster(
     Raises:
         ExpressionError: The expression refers to something that the index does not have.
         TableError: A value of a list has the separator.
-        OutputError: *path* exists or cannot be written.
+        OutputError: *path* exists, cannot be written, or is being written by another process.
         ClusterError: The cluster is lost, or its processes do not see the index.
     """
     expanded = validate_and_expand(expr, snapshot, asked)
-    with _open_folder(path.absolute()) as folder:
-        question, parts = _ExportQuestion(expanded, form, folder), dict[str, _Part]()
-        for answer in map_groups(_write_parts, snapshot, question, cluster):
+    digest = digest_job(repr(SnapshotPlace.of(snapshot)), pickle.dumps(expanded), repr(form))
+    with lock_output(path.absolute()), open_kept_calls(path, digest, KIND) as kept:
+        question, parts = _ExportQuestion(expanded, form, kept.folder), dict[str, _Part]()
+        tasks = {f"shards-{task.positions[0]:06}": task for task in group_tasks(snapshot, question)}
+        for answer in kept.map(_write_parts, tasks, PARTS_FORM, cluster):
             parts |= answer
             progress("writing", sum(part.devices for part in parts.values()), 0)
         in_order = [parts[shard.name].path for shard in snapshot.shards]
@@ -84,18 +87,6 @@ def export_on_cluster(
             stream_parts(file, form.file_format, empty_frame(form.columns), in_order, DEFAULT_ROWS)
 
         return sum(part.devices for part in parts.values()), write_export(path, join, replace)
-
-
-@contextmanager
-def _open_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder beside *path* that only the owner may read, and remove it at the end."""
-    reject_url(path)
-    try:
-        folder = TemporaryDirectory(f"{TEMP_SUFFIX}", f".{path.name}.", path.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
-    with folder as name:
-        yield Path(name)
 
 
 def _write_parts(task: GroupTask[_ExportQuestion]) -> dict[str, _Part]:
@@ -111,3 +102,18 @@ def _write_parts(task: GroupTask[_ExportQuestion]) -> dict[str, _Part]:
         write_part(path, form.file_format, frames, form.list_separator)
         parts[shard.name] = _Part(path, len(rows[shard.name]))
     return parts
+
+
+def _parts_to_json(parts: dict[str, _Part]) -> Any:
+    return {name: [part.path.name, part.devices] for name, part in parts.items()}
+
+
+def _parts_from_json(data: Any, folder: Path) -> dict[str, _Part]:
+    return {name: _Part(folder / file, devices) for name, (file, devices) in data.items()}
+
+
+def _list_parts(parts: dict[str, _Part]) -> list[Path]:
+    return [part.path for part in parts.values()]
+
+
+PARTS_FORM = ResultForm(_parts_to_json, _parts_from_json, _list_parts)

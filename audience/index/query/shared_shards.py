@@ -83,8 +83,13 @@ def map_groups(
     function: Callable[[GroupTask[Question]], Answer], snapshot: Snapshot, question: Question, cluster: Cluster
 ) -> Iterator[Answer]:
     """Yield the answer of *function* to *question* for each group of shards."""
+    return cluster.map(function, group_tasks(snapshot, question))
+
+
+def group_tasks(snapshot: Snapshot, question: Question) -> list[GroupTask[Question]]:
+    """Return *question* about each group of shards."""
     place, groups = SnapshotPlace.of(snapshot), divide_shards(len(snapshot.evaluated_shards))
-    return cluster.map(function, [GroupTask(place, question, group) for group in groups])
+    return [GroupTask(place, question, group) for group in groups]
 
 
 def count_on_cluster(expr: Expr, snapshot: Snapshot, as_of: AsOf | None, cluster: Cluster) -> int:

@@ -140,7 +140,7 @@ def add_events(
         LockedError: Another process changes the index.
         ClusterError: The cluster is lost, or cannot do what was asked.
     """
-    shared = share_addition(source, options, cluster)
+    shared = share_addition(source, columns, options, cluster)
     with (
         lock_for_update(opened.storage, "events add", wait) as manifest,
         open_bad_row_log(options.rejects_file) as log,

@@ -1,26 +1,30 @@
 """Additions of events that the processes of a cluster share; the files are those of one process.
 
-.NAME.….tmp/         beside the index NAME; removed at the end
-rows-…               rows that only the head of the cluster could read
+.NAME.DIGEST.events/ beside the index NAME; the next start of the same addition goes on from it
+rows/                rows that only the head of the cluster could read
 events-…             events of a chunk of the table, with the numbers of their devices
 unknown-…            events of unknown ids that are kept
 files-…/             files of events that one call has written; the head renames them into the index
+….json               records of finished calls
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
+import orjson
 import polars as pl
 
-from audience._fs.atomic import TEMP_SUFFIX, commit_file, remove_stale_temp_files
-from audience._fs.private_files import PRIVATE_FOLDER_MODE, create_file
+from audience._fs.atomic import fsync_path, link_or_copy, remove_stale_temp_files
+from audience._fs.checksums import hash128
+from audience._fs.private_files import create_file
 from audience.cluster.cluster import Cluster
 from audience.errors import ClusterError, Problem, TableError
 from audience.index.changes.events.event_frames import (
@@ -34,7 +38,7 @@ from audience.index.changes.events.event_frames import (
 from audience.index.changes.session import UpdateSession
 from audience.index.ingest.events import spool
 from audience.index.ingest.events.encoding import DAY, EVENT, encode_events
-from audience.index.ingest.events.event_table import EventTable
+from audience.index.ingest.events.event_table import EventColumns, EventTable
 from audience.index.ingest.events.spool import concat_events, divide_events, plan_groups
 from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadOptions
@@ -49,6 +53,7 @@ from audience.index.ingest.shared.chunks import (
     slice_table,
     spool_table,
 )
+from audience.index.ingest.shared.kept_calls import DIGEST_DIGITS, KeptCalls, ResultForm, digest_job, open_kept_calls
 from audience.index.query.shared_shards import SnapshotPlace
 from audience.index.storage.events.event_file import EventBatch
 from audience.index.storage.events.writer import write_event_file
@@ -56,16 +61,41 @@ from audience.index.storage.layout import SHARDS_FOLDER
 from audience.index.storage.manifest import EventFile, EventRange
 from audience.index.storage.published import LocalStorage
 
+KIND = "events"  # of the folder of finished calls
+
 
 @dataclass(frozen=True, slots=True)
 class SharedAddition:
-    """Addition of a source whose events the processes of a cluster read and write."""
+    """Addition of a source whose events the processes of a cluster read and write.
+
+    Attributes:
+        cluster: The processes.
+        source: Source of the table.
+        options: How it is read.
+        columns: Columns that the user named.
+    """
 
     cluster: Cluster
     source: SharedSource
+    options: ReadOptions
+    columns: EventColumns
+
+    def digest(self, place: SnapshotPlace, unknown: Unknown, max_rows: int) -> str:
+        """Return what names the addition to a snapshot: the same files, read in the same way.
+
+        A table that is not in files may be another one the next time, so its digest is random.
+        """
+        stamps = self.source.stamps
+        if stamps is None:
+            return token_hex(DIGEST_DIGITS // 2)
+        facts = [[str(stamp.path), stamp.nbytes, stamp.mtime_ns] for stamp in stamps]
+        read = [asdict(self.options), asdict(self.columns), unknown, max_rows, spool.MAX_RUN_EVENTS]
+        return digest_job(facts, asdict(place), *read, spool.MAX_FILE_EVENTS)
 
 
-def share_addition(source: Source, options: ReadOptions, cluster: Cluster | None) -> SharedAddition | None:
+def share_addition(
+    source: Source, columns: EventColumns, options: ReadOptions, cluster: Cluster | None
+) -> SharedAddition | None:
     """Return how *cluster* adds the events of *source*; None without a cluster.
 
     Raises:
@@ -75,7 +105,7 @@ def share_addition(source: Source, options: ReadOptions, cluster: Cluster | None
     if cluster is None:
         return None
     require_shareable(options)
-    return SharedAddition(cluster, share_source(source))
+    return SharedAddition(cluster, share_source(source), options, columns)
 
 
 def reject_unnamed() -> None:
@@ -165,7 +195,7 @@ class SharedRead:
     table: EventTable
     notes: EventNotes
     cluster: Cluster
-    folder: Path
+    kept: KeptCalls
     known: list[_ChunkFile] = field(default_factory=list)
     waiting: list[_ChunkFile] = field(default_factory=list)
 
@@ -179,7 +209,8 @@ class SharedRead:
         Return the number of events of each name, and the bytes that were written.
         """
         changes, counts, nbytes, done = self.session.event_changes, Counter[str](), 0, 0
-        for written in self.cluster.map(_write_group, self._list_groups(names)):
+        groups = {_name_group(task): task for task in self._list_groups(names)}
+        for written in self.kept.map(_write_group, groups, WRITTEN_FORM, self.cluster):
             for file in written:
                 changes.adopt_file(file.entry, partial(self._place, file.path))
                 counts.update(file.counts)
@@ -191,7 +222,11 @@ class SharedRead:
     def _place(self, path: Path, name: str) -> None:
         storage = self.session.storage
         assert isinstance(storage, LocalStorage)
-        commit_file(path, storage.folder / SHARDS_FOLDER / name)
+        target = storage.folder / SHARDS_FOLDER / name
+        target.unlink(missing_ok=True)  # of a process that was killed; no snapshot has the name
+        link_or_copy(path, target)  # the file stays for the next start, if this process is killed, too
+        fsync_path(target)
+        fsync_path(target.parent)
 
     def _list_groups(self, names: tuple[str, ...]) -> list[_GroupTask]:
         """Return the groups of events that one process would take out of its spool."""
@@ -207,7 +242,7 @@ class SharedRead:
             )
             days = [range(first, last + 1) for first, last in groups]
         table = replace(self.table, table=_without_rows(self.table))
-        return [_GroupTask(runs, each, table, ranges, names, self.folder) for each in days]
+        return [_GroupTask(runs, each, table, ranges, names, self.kept.folder) for each in days]
 
 
 def _divide_runs(files: Sequence[_ChunkFile]) -> tuple[tuple[_ChunkFile, ...], ...]:
@@ -229,7 +264,9 @@ def read_on_cluster(
     shared: SharedAddition,
     max_rows: int,
 ) -> Iterator[SharedRead]:
-    """Read the events of *table* on a cluster, which are noted in *notes*; what was read is removed at the end.
+    """Read the events of *table* on a cluster, which are noted in *notes*.
+
+    What was read is removed at the end, but if the cluster or this process is lost: then the same addition goes on.
 
     Args:
         session: Change of the index.
@@ -246,13 +283,13 @@ def read_on_cluster(
     index, stamps = Path(session.storage.location).absolute(), shared.source.shared_stamps
     place = SnapshotPlace(str(index), session.manifest.number, session.manifest.checksum)
     remove_stale_temp_files(index)  # the lock of the index is held, so whoever made them is dead
-    with TemporaryDirectory(TEMP_SUFFIX, f".{index.name}.", index.parent, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with open_kept_calls(index, shared.digest(place, unknown, max_rows), KIND) as kept:
+        notes.now = kept.keep("begun", notes.now)
         sent = replace(table, table=_without_rows(table))
-        chunks = _list_chunks(table, shared.source, session, max_rows, folder)
-        tasks = [_ChunkTask(place, sent, stamps, chunk, notes.now, unknown, folder) for chunk in chunks]
-        read = SharedRead(session, table, notes, shared.cluster, folder)
-        for found in _find_all(tasks, session, shared.cluster):
+        chunks = _list_chunks(table, shared.source, session, max_rows, kept)
+        tasks = [_ChunkTask(place, sent, stamps, chunk, notes.now, unknown, kept.folder) for chunk in chunks]
+        read = SharedRead(session, table, notes, shared.cluster, kept)
+        for found in _find_all(tasks, session, kept, shared.cluster):
             add_counts(table.table.counts, found.counts)
             notes.join(found.notes)
             read.known.extend([found.known] if len(found.known) else [])
@@ -266,22 +303,22 @@ def _without_rows(table: EventTable) -> SourceTable:
 
 
 def _list_chunks(
-    table: EventTable, source: SharedSource, session: UpdateSession, max_rows: int, folder: Path
+    table: EventTable, source: SharedSource, session: UpdateSession, max_rows: int, kept: KeptCalls
 ) -> list[Chunk]:
     if not table.table.row_count:
         return []
     if source.is_direct:
         return slice_table(table.table, CHUNKS_PER_SHARD * max_rows)
-    rows = folder / "rows"
-    rows.mkdir(PRIVATE_FOLDER_MODE)
-    return spool_table(table.table, CHUNKS_PER_SHARD * max_rows, rows, session.progress)
+    return spool_table(table.table, CHUNKS_PER_SHARD * max_rows, kept.make_folder("rows"), session.progress)
 
 
-def _find_all(tasks: Sequence[_ChunkTask], session: UpdateSession, cluster: Cluster) -> Iterator[_ChunkEvents]:
+def _find_all(
+    tasks: Sequence[_ChunkTask], session: UpdateSession, kept: KeptCalls, cluster: Cluster
+) -> Iterator[_ChunkEvents]:
     """Yield what is found by each of *tasks*, in order."""
-    done = 0
+    done, named = 0, {f"rows-{task.chunk.first_row:012}-{task.chunk.row_count}": task for task in tasks}
     try:
-        for found in cluster.map(_find_chunk, tasks):
+        for found in kept.map(_find_chunk, named, CHUNK_FORM, cluster):
             chunk = tasks[done].chunk
             done += 1
             session.progress("reading events", chunk.first_row + chunk.row_count, tasks[0].table.table.row_count)
@@ -347,3 +384,41 @@ def _read_run(files: Sequence[_ChunkFile], task: _GroupTask) -> pl.DataFrame:
     """Return the events of a run as they stand in the temporary file that one process would write."""
     frame = concat_events([file.read(list(task.ranges), task.days) for file in files], task.table.properties)
     return frame if task.days is None else frame.sort(DAY, maintain_order=True)
+
+
+def _name_group(task: _GroupTask) -> str:
+    """Return a name of the files of *task* that differs if any of its events, days or batches do."""
+    runs = [[file.path.name for file in run] for run in task.runs]
+    days = None if task.days is None else [task.days.start, task.days.stop]
+    ranges = [[name, asdict(kept)] for name, kept in task.ranges.items()]
+    return f"files-{hash128(orjson.dumps([runs, days, ranges, task.batches]))}"
+
+
+def _chunk_to_json(found: _ChunkEvents) -> Any:
+    files = [[file.path.name, file.names, [*file.day_counts.items()]] for file in (found.known, found.unknown)]
+    return {"files": files, "notes": asdict(found.notes), "counts": asdict(found.counts)}
+
+
+def _chunk_from_json(data: Any, folder: Path) -> _ChunkEvents:
+    known, unknown = (_ChunkFile(folder / name, tuple(names), dict(days)) for name, names, days in data["files"])
+    return _ChunkEvents(known, unknown, EventNotes(**data["notes"]), ReadingCounts(**data["counts"]))
+
+
+def _list_chunk_files(found: _ChunkEvents) -> list[Path]:
+    return [file.path for file in (found.known, found.unknown) if len(file)]
+
+
+def _written_to_json(written: list[_WrittenFile]) -> Any:
+    return [[*file.path.parts[-3:], asdict(file.entry), dict(file.counts)] for file in written]
+
+
+def _written_from_json(data: Any, folder: Path) -> list[_WrittenFile]:
+    return [_WrittenFile(folder.joinpath(*parts), EventFile(**entry), counts) for *parts, entry, counts in data]
+
+
+def _list_written_files(written: list[_WrittenFile]) -> list[Path]:
+    return [file.path for file in written]
+
+
+CHUNK_FORM = ResultForm(_chunk_to_json, _chunk_from_json, _list_chunk_files)
+WRITTEN_FORM = ResultForm(_written_to_json, _written_from_json, _list_written_files)

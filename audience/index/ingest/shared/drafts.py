@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from audience._fs.atomic import atomic_replaced_file, fsync_path
+from audience._fs.atomic import atomic_replaced_file, fsync_path, link_or_copy
 from audience._fs.private_files import PRIVATE_FOLDER_MODE
 from audience.errors import DamagedError, OutputError, Problem
 from audience.index.ingest.reader import ReadingCounts
@@ -100,11 +100,7 @@ class Draft:
     def copy_to(self, storage: LocalStorage, files: ShardFiles) -> None:
         """Give the files of a finished shard a second name in *storage*; where that is impossible, copy them."""
         for name in files.file_names():
-            source, target = self.folder / SHARDS_FOLDER / name, storage.folder / SHARDS_FOLDER / name
-            try:
-                target.hardlink_to(source)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(source, target)
+            link_or_copy(self.folder / SHARDS_FOLDER / name, storage.folder / SHARDS_FOLDER / name)
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"
