@@ -16,7 +16,8 @@ COPY --from=build /opt/audience /opt/audience
 RUN useradd --uid 10001 --create-home audience \
     && install -d -o audience -g audience -m 700 /data /var/cache/audience
 ENV PATH=/opt/audience/bin:$PATH AUDIENCE_CACHE_DIR=/var/cache/audience
-USER audience
+# By number: whoever starts it can see that it is not root, as Kubernetes does with runAsNonRoot.
+USER 10001
 WORKDIR /data
 EXPOSE 8780
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
