@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
-from audience.index.query import physical_plan
+from audience.index.query import physical_plan, tag_trees
 from audience.index.storage import word_programs
 from audience.language.ast import Everyone, Nobody, Tag, bare
 
@@ -50,7 +50,7 @@ def small_blocks(monkeypatch):
     """Evaluate small tables in several blocks, and plan for the least effort."""
     monkeypatch.setattr(word_programs, "MAX_BLOCK_WORDS", 1 << 10)
     monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
-    monkeypatch.setattr(physical_plan, "MIN_EFFORT", 0)
+    monkeypatch.setattr(tag_trees, "MIN_COST", 0)
 
 
 def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
@@ -91,12 +91,13 @@ def mask_of(expr: Expr) -> np.ndarray:
     raise AssertionError(expr)
 
 
-@pytest.mark.parametrize("words", [True, False])
+@pytest.mark.parametrize("way", ["words", "bitmaps", "at once"])
 @given(expr=EXPRS)
 @settings(deadline=None)
-def test_words_and_bitmaps_agree(indexes, words, expr):
+def test_all_ways_agree(indexes, way, expr):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if words else "inf"))
+        patch.setattr(tag_trees, "MIN_COST", float("inf" if way == "at once" else "0"))
+        patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if way == "words" else "inf"))
         for index, live in indexes:
             expected = {f"{number:06}" for number in np.flatnonzero(mask_of(expr) & live)}
             assert index.count(expr) == len(expected)

@@ -19,16 +19,17 @@ from audience.index.query.attribute_rows import (
 )
 from audience.index.query.events.answers import find_event_rows
 from audience.index.query.limits import choose_devices
-from audience.index.query.physical_plan import choose_words
+from audience.index.query.physical_plan import choose_words, find_kept_plan
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
+from audience.index.query.tag_trees import count_tree_rows, find_tree_rows, has_few_rows, read_tags
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.joined_shard import JoinedShard
-from audience.index.storage.shard import Shard
+from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.word_programs import count_rows, find_rows
 from audience.language.as_of import AsOf
@@ -57,9 +58,9 @@ from audience.language.ast import (
 )
 
 RowBitmap: TypeAlias = bitmaps.BitMap
-COUNTED = And | Or | Except  # without their rows; those of a threshold are cached at once
-JUNCTIONS = COUNTED | Threshold
+JUNCTIONS = And, Or, Except, Threshold
 ALL_ROWS = ~NO_ROWS
+NO_OPERAND = Operand(NO_ROWS, -1, 0.0)  # of a tag that no device has
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
 # These scan all values, all ids or many events, or choose among all devices, which is slow.
@@ -116,8 +117,8 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
     The last step of an AND or OR counts rows without building its result. The shard is one of the `evaluated_shards` of
     a snapshot, whose bitmaps have no deleted rows.
     """
-    if isinstance(expr, COUNTED) and (plan := choose_words(expr, shard, counts=True)) is not None:
-        return count_rows(plan.program, shard.load_words(plan.tag_rows), shard.device_count)
+    if isinstance(expr, JUNCTIONS) and (counted := _count_tags(expr, shard)) is not None:
+        return counted
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
     match expr:
@@ -130,6 +131,22 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
         case Except():
             return bitmaps.count_intersection(_evaluate_difference(expr, shard), shard.row_count)
     return evaluate_in_shard(expr, shard).count_rows(shard.row_count)
+
+
+def _count_tags(expr: Expr, shard: Shard) -> int | None:
+    """Return the number of devices of *shard* that match *expr*, None unless it is best counted from tags alone."""
+    is_threshold = isinstance(expr, Threshold)
+    plan = None if is_threshold else find_kept_plan(expr, shard, counts=True)
+    if plan is None:
+        tags = read_tags(expr, shard)
+        if tags is None:
+            return None
+        if has_few_rows(tags, shard):
+            return count_tree_rows(tags, shard)
+        if is_threshold and shard.cache.mark_seen(shard.name, expr):
+            return None  # its rows are cached
+        plan = choose_words(expr, tags, shard, counts=True)
+    return None if plan is None else count_rows(plan.program, shard.load_words(plan.tag_rows), shard.device_count)
 
 
 def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
@@ -164,10 +181,17 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
             return ALL_ROWS
         case Nobody():
             return NO_ROWS
+    tags = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
+    if tags is not None and has_few_rows(tags, shard):
+        return find_tree_rows(tags, shard)
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
         return cached
-    row_set = _evaluate_uncached(expr, shard)
+    plan = None if tags is None else choose_words(expr, tags, shard, counts=False)
+    if plan is not None:
+        row_set = find_rows(plan.program, shard.load_words(plan.tag_rows))
+    else:
+        row_set = _evaluate_uncached(expr, shard)
     if isinstance(expr, CACHED_AT_ONCE):
         shard.cache.put(shard.name, expr, row_set)
     else:
@@ -176,8 +200,6 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 
 
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
-    if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=False)) is not None:
-        return find_rows(plan.program, shard.load_words(plan.tag_rows))
     if isinstance(shard, JoinedShard) and isinstance(expr, AtomNode) and shard.is_evaluated_by_parts(expr):
         return shard.join_row_sets([_evaluate_uncached(expr, part) for part in shard.parts])
     match expr:
@@ -368,6 +390,8 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
     if attribute is None:
         return NO_ROWS
     start, stop = find_tag_ranks(tag, attribute, shard)
-    if stop - start == 1 and attribute.bit_slicing is None:
+    if attribute.bit_slicing is None and stop <= start:
+        shard.operands[tag.type, tag.value] = NO_OPERAND
+    if attribute.bit_slicing is None and stop - start == 1:
         shard.tag_rows[tag.type, tag.value] = attribute.start + start
     return rows_in_ranks(attribute, (start, stop), shard)

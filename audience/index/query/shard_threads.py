@@ -36,6 +36,8 @@ def map_expr(function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequ
 
     An expression object that took long before is shared from its first shard on.
     """
+    if len(shards) == 1:
+        return [function(expr, shards[0])]
     slow_exprs = shards[0].group.slow_exprs
     if slow_exprs and slow_exprs.get(id(expr)) is expr:
         results, seconds = _share(function, [(expr, shard) for shard in shards], _count_threads(shards[0]))
@@ -47,7 +49,7 @@ def map_expr(function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequ
     answers = [function(expr, first)]
     seconds = perf_counter() - start
     is_short = seconds * len(others) < MIN_SHARED_SECONDS
-    if not others or is_short or (first.loaded_count > loaded_count and seconds < MIN_LOADING_SECONDS):
+    if is_short or (first.loaded_count > loaded_count and seconds < MIN_LOADING_SECONDS):
         for shard in others:
             answers.append(function(expr, shard))
         return answers

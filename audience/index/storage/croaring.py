@@ -30,6 +30,7 @@ Words: TypeAlias = NDArray[np.uint64]
 Combine: TypeAlias = Callable[[BitMap, BitMap], BitMap]
 Count: TypeAlias = Callable[[BitMap, BitMap], int]
 Update: TypeAlias = Callable[[BitMap, BitMap], Any]
+ViewFrozen: TypeAlias = Callable[[NDArray[np.uint8]], BitMap]
 Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
 # A call through ctypes takes half a microsecond more; operations on less take not much longer than that.
@@ -141,15 +142,31 @@ def load_unlocked() -> Operations:
     >>> load_unlocked().intersection(BitMap([1, 2]), BitMap([2, 3]))
     BitMap([2])
     """
+    functions = _load_functions()
+    if functions is None:
+        return LOCKED
+    samples = make_samples()
+    return replace(LOCKED, **{name: each for name, each in functions.define() if is_equal(name, each, samples)})
+
+
+def load_frozen_view() -> ViewFrozen | None:
+    """Return the function that makes a bitmap of memory in the frozen format, without a copy; None if there is none.
+
+    The memory has to be kept for as long as the bitmap. CRoaring checks its header and its size.
+    """
+    functions = _load_functions()
+    return None if functions is None else functions.define_frozen_view()
+
+
+def _load_functions() -> "_Functions | None":
+    """Return the functions of CRoaring; None if they are not exported, or of a version that is not known."""
     pointer_offset = _find_pointer()
     if pointer_offset is None or not pyroaring.__croaring_version__.startswith(KNOWN_VERSIONS):
-        return LOCKED
+        return None
     try:
-        library = ctypes.CDLL(pyroaring.__file__)
+        return _Functions(ctypes.CDLL(pyroaring.__file__), pointer_offset)
     except OSError:
-        return LOCKED
-    samples, functions = make_samples(), _Functions(library, pointer_offset).define()
-    return replace(LOCKED, **{name: each for name, each in functions if is_equal(name, each, samples)})
+        return None
 
 
 def _find_pointer() -> int | None:
@@ -206,6 +223,21 @@ class _Functions:
             except AttributeError:  # CRoaring does not export it
                 continue
         return defined
+
+    def define_frozen_view(self) -> ViewFrozen | None:
+        """Return the function that views memory in the frozen format, None if CRoaring does not export it."""
+        try:
+            function = self._load("frozen_view", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+        except AttributeError:
+            return None
+
+        def view_frozen(memory: NDArray[np.uint8]) -> BitMap:
+            pointer = function(memory.ctypes.data, len(memory))
+            if pointer is None:
+                raise ValueError("not in the frozen format of this version")
+            return self._own(pointer)
+
+        return view_frozen
 
     def _load(self, name: str, result: Any, *arguments: Any) -> Any:
         function = self._library[f"roaring_bitmap_{name}"]

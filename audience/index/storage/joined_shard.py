@@ -95,7 +95,7 @@ class JoinedShard(Shard):
         shard._set_deleted(shard._join_deleted(), cache)
         if shard.deleted != self.deleted:
             shard._earlier_bitmaps = {**self._earlier_bitmaps, **self._bitmaps}
-            shard._bitmaps, shard.compare_cache, shard.and_cache = {}, {}, {}
+            shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
         return shard
 
     @cached_property

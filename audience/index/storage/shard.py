@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -47,6 +47,14 @@ MIN_VERIFIED_TOGETHER = 32  # bitmaps
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
 
 
+class Operand(NamedTuple):
+    """Stored bitmap of a tag: its rows, its row of the tags file, -1 if no device has it, and the cost of its form."""
+
+    rows: RowSet
+    tag_row: int
+    cost: float
+
+
 class Shard:
     """Shard that is open for reading, without its *deleted* rows.
 
@@ -74,6 +82,7 @@ class Shard:
     def _start_empty(self) -> None:
         """Start without anything that is kept of what was read or evaluated."""
         self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
+        self.operands: dict[tuple[str, str], Operand] = {}  # type and value of a tag → its bitmap
         self.compare_cache: dict[Expr, LazyUnion | None] = {}
         self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
         self.known_ranks: dict[str, dict[str, int | None]] = {}  # of values of deltas, by attribute
@@ -201,6 +210,14 @@ class Shard:
         if bitmap is None:
             bitmap = self._bitmaps[tag_row] = self._read_bitmap(tag_row)
         return bitmap
+
+    def find_operand(self, tag: tuple[str, str]) -> Operand | None:
+        """Return the bitmap of a tag by its type and value, or None if it was not located before."""
+        operand = self.operands.get(tag)
+        if operand is None and (tag_row := self.tag_rows.get(tag)) is not None:
+            rows = RowSet(self.load_bitmap(tag_row), False, self.bitmap_sizes[tag_row], cached=True)
+            operand = self.operands[tag] = Operand(rows, tag_row, self.load_form(tag_row).cost)
+        return operand
 
     def load_form(self, tag_row: int) -> BitmapForm:
         """Return the form of a bitmap of the tags file, which is measured once."""

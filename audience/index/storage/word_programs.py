@@ -10,19 +10,19 @@ steps are taken. Operands are read once, and no memory is allocated for intermed
 #     bitwise_and 3, 4 → 3  the result
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audience.index.storage.bitmaps import RowSet
 from audience.index.storage.croaring import Words, choose_block
-from audience.index.storage.packed_words import words_to_bitmap
+from audience.index.storage.viewed_words import ViewedWords
 
 BUFFER_WORDS = 1 << 17  # of all buffers together: a megabyte; with half of it, calls of numpy are a sixth of the time
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
+MAX_KEPT_RESULTS = 4  # lengths
 PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
@@ -30,20 +30,24 @@ class _Kept(threading.local):
     """Memory that each thread uses again: new memory costs as much as some steps."""
 
     def __init__(self) -> None:
-        self.buffers: list[Words] = []
-        self.counts: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
+        self.memory: Words = np.empty(0, dtype=np.uint64)
+        self.results: dict[int, ViewedWords] = {}  # by length
 
     def take_buffers(self, count: int, length: int) -> list[Words]:
         """Return *count* buffers of *length* words to overwrite."""
-        if len(self.buffers) < count or (count and len(self.buffers[0]) != length):
-            self.buffers = [buffer[:length] for buffer in np.empty((count, length + PADDING_WORDS), dtype=np.uint64)]
-        return self.buffers[:count]
+        distance = length + PADDING_WORDS
+        if len(self.memory) < count * distance:
+            self.memory = np.empty(count * distance, dtype=np.uint64)
+        return [self.memory[start : start + length] for start in range(0, count * distance, distance)]
 
-    def take_counts(self, size: int) -> NDArray[np.uint8]:
-        """Return *size* bytes to overwrite."""
-        if len(self.counts) < size:
-            self.counts = np.empty(size, dtype=np.uint8)
-        return self.counts[:size]
+    def take_result(self, length: int) -> ViewedWords:
+        """Return *length* words for a result."""
+        result = self.results.get(length)
+        if result is None:
+            if len(self.results) >= MAX_KEPT_RESULTS:
+                self.results.clear()
+            result = self.results[length] = ViewedWords(length)
+        return result
 
 
 _KEPT = _Kept()
@@ -270,35 +274,40 @@ def _write_twice(writer: ProgramWriter, operands: Iterable[Value]) -> Value:
 
 def count_rows(program: WordProgram, operands: Sequence[Words], row_count: int) -> int:
     """Return the number of rows, out of *row_count* that are not deleted, in the result of *program*."""
-    counts = _KEPT.take_counts(len(operands[0]))
-    for start, words in _run_blocks(program, operands):
-        np.bitwise_count(words, counts[start : start + len(words)])
-    counted = int(np.add.reduce(counts, dtype=np.uint32))
+    size, counted = len(operands[0]), 0
+    length = min(choose_block(program.block_words), size)
+    result, buffers = _KEPT.take_result(length), _KEPT.take_buffers(program.buffer_count, length)
+    for start in range(0, size, length):
+        found = result.words[: size - start]
+        _take_steps(program, [words[start : start + length] for words in operands], buffers, found)
+        result.words[len(found) :] = 0
+        counted += result.count()
     return row_count - counted if program.result.complemented else counted
 
 
 def find_rows(program: WordProgram, operands: Sequence[Words]) -> RowSet:
     """Return the rows in the result of *program*."""
-    result = np.empty(len(operands[0]), dtype="<u8")
-    for start, words in _run_blocks(program, operands):
-        result[start : start + len(words)] = words
-    rows = words_to_bitmap(result)
+    size = len(operands[0])
+    length = min(choose_block(program.block_words), size)
+    result, buffers = ViewedWords(size), _KEPT.take_buffers(program.buffer_count, length)
+    for start in range(0, size, length):
+        found = result.words[start : start + length]
+        _take_steps(program, [words[start : start + length] for words in operands], buffers, found)
+    rows = result.to_bitmap()
     return RowSet(rows, program.result.complemented, 2 * len(rows))
 
 
-def _run_blocks(program: WordProgram, operands: Sequence[Words]) -> Iterator[tuple[int, Words]]:
-    """Iterate over the first word of each block, and the words of the result there, which the next block overwrites."""
-    size, length, result = len(operands[0]), choose_block(program.block_words), program.result.slot
+def _take_steps(program: WordProgram, slots: list[Words], buffers: Sequence[Words], found: Words) -> None:
+    """Take all steps on one block, whose operands are in *slots*, and write the result to *found*."""
+    result = program.result.slot
     assert result is not None
-    buffers = _KEPT.take_buffers(program.buffer_count, length)
-    steps = [(step.operation, step.left, step.right, step.out) for step in program.steps]
-    for start in range(0, size, length):
-        stop = start + length
-        slots = [words[start:stop] for words in operands]
-        slots += buffers if stop <= size else [buffer[: size - start] for buffer in buffers]
-        for operation, left, right, out in steps:
-            if right is None:
-                operation(slots[left], slots[out])
-            else:
-                operation(slots[left], slots[right], slots[out])
-        yield start, slots[result]
+    slots += buffers if len(buffers) == 0 or len(buffers[0]) == len(found) else [each[: len(found)] for each in buffers]
+    if result < program.operand_count:
+        np.copyto(found, slots[result])
+    else:
+        slots[result] = found  # which is a buffer until then
+    for step in program.steps:
+        if step.right is None:
+            step.operation(slots[step.left], slots[step.out])
+        else:
+            step.operation(slots[step.left], slots[step.right], slots[step.out])

@@ -1,0 +1,89 @@
+"""Packed words that are a roaring bitmap at the same time: numpy changes them, CRoaring counts and copies them.
+
+CRoaring counts the bits of words several times as fast as numpy, and makes a bitmap of them without writing them in its
+format first. Its frozen format holds containers as they are in memory, so that a view of it has the words themselves.
+"""
+
+#   memory   words of container 0 │ words of container 1 │ … │ keys, sizes and kinds of the containers │ header
+#   numpy    words[0:1024]          words[1024:2048]
+#   view     container 0            container 1
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audience.index.storage import packed_words
+from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.croaring import CONTAINER_WORDS, ViewFrozen, Words, choose_operations, load_frozen_view
+
+FROZEN_COOKIE, BITSET_CONTAINER, ALIGNMENT = 13766, 1, 64
+VIEWED_ROWS = 1 << 16  # that a view believes each container to have; operations that use it are not called
+
+
+class ViewedWords:
+    """Words to overwrite. They have a view if they are as many as those of some whole containers.
+
+    The view does not know how many rows its containers have. Its intersection with itself counts them, and chooses the
+    kind of each container of the result.
+
+    >>> viewed = ViewedWords(2 * CONTAINER_WORDS)
+    >>> viewed.words[:] = 0
+    >>> viewed.words[1024] = 5
+    >>> viewed.count(), viewed.to_bitmap()
+    (2, BitMap([65536, 65538]))
+    """
+
+    __slots__ = ("_view", "words")
+
+    def __init__(self, size: int):
+        memory = _allocate(size)
+        self.words: Words = memory[: 8 * size].view(np.uint64)
+        view = _load_view() if size and size % CONTAINER_WORDS == 0 else None
+        self._view = None if view is None else view(memory)  # the words are kept for as long as it is
+
+    def count(self) -> int:
+        """Return the number of bits that are set."""
+        if self._view is None:
+            return int(np.bitwise_count(self.words).sum(dtype=np.int64))
+        return choose_operations(self.words.nbytes).intersection_cardinality(self._view, self._view)
+
+    def to_bitmap(self) -> BitMap:
+        """Return the rows whose bits are set, in a bitmap of their own."""
+        if self._view is None:
+            return packed_words.words_to_bitmap(self.words)
+        return choose_operations(self.words.nbytes).intersection(self._view, self._view)
+
+
+@cache
+def _load_view() -> ViewFrozen | None:
+    """Return the function that views memory, if it works: bits that are set after it was called are counted."""
+    view_frozen = load_frozen_view()
+    if view_frozen is None:
+        return None
+    memory = _allocate(4 * CONTAINER_WORDS)
+    words = memory[: 32 * CONTAINER_WORDS].view(np.uint64)
+    try:
+        view = view_frozen(memory)
+    except ValueError:
+        return None
+    words[:] = 0
+    words[:10], words[CONTAINER_WORDS : 2 * CONTAINER_WORDS], words[3 * CONTAINER_WORDS :] = 0x11, 0x7F, ~np.uint64(0)
+    expected = packed_words.words_to_bitmap(words.copy())
+    is_right = view & view == expected and view.intersection_cardinality(view) == len(expected)
+    return view_frozen if is_right else None
+
+
+def _allocate(size: int) -> NDArray[np.uint8]:
+    """Return memory for words, and what the frozen format has after them."""
+    count = size // CONTAINER_WORDS
+    header = np.array([count << 15 | FROZEN_COOKIE], dtype=np.uint32)
+    sizes = np.full(count, VIEWED_ROWS - 1, dtype=np.uint16)
+    kinds = np.full(count, BITSET_CONTAINER, dtype=np.uint8)
+    keys = np.arange(count, dtype=np.uint16)
+    added = np.concatenate([keys.view(np.uint8), sizes.view(np.uint8), kinds, header.view(np.uint8)])
+    memory = np.empty(8 * size + len(added) + ALIGNMENT, dtype=np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    aligned = memory[start : start + 8 * size + len(added)]
+    aligned[8 * size :] = added
+    return aligned

@@ -1,0 +1,46 @@
+"""Words that are viewed as a bitmap have the rows that are set, whatever they had before."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience.index.storage import viewed_words
+from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.croaring import CONTAINER_WORDS
+from audience.index.storage.viewed_words import ViewedWords
+
+CONTAINERS = st.lists(
+    st.sampled_from([[], [0], [65_535], range(0, 65_536, 17), range(4_096), range(4_097), range(65_536)]),
+    min_size=1,
+    max_size=4,
+)
+
+
+def rows_of(containers) -> list[int]:
+    return [(number << 16) + row for number, rows in enumerate(containers) for row in rows]
+
+
+@pytest.mark.parametrize("is_viewed", [True, False])
+@given(before=CONTAINERS, after=CONTAINERS)
+def test_words_are_what_was_written_last(is_viewed, before, after):
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_viewed:
+            patch.setattr(viewed_words, "_load_view", lambda: None)
+        viewed = ViewedWords(4 * CONTAINER_WORDS)
+    copies = []
+    for rows in map(rows_of, (before, after)):
+        is_set = np.zeros(64 * len(viewed.words), dtype=np.bool_)
+        is_set[rows] = True
+        viewed.words[:] = np.packbits(is_set, bitorder="little").view(np.uint64)
+        assert viewed.count() == len(rows)
+        copies.append((viewed.to_bitmap(), BitMap(rows)))
+        viewed.words[:] = np.packbits(is_set, bitorder="little").view(np.uint64)  # they may be changed by a copy
+    for copied, expected in copies:
+        assert copied == expected
+
+
+def test_parts_of_containers_are_counted_without_a_view():
+    viewed = ViewedWords(10)
+    viewed.words[:] = 3
+    assert (viewed.count(), ViewedWords(0).count()) == (20, 0)
