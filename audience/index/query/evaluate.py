@@ -19,7 +19,7 @@ from audience.index.query.attribute_rows import (
 )
 from audience.index.query.events.answers import find_event_rows
 from audience.index.query.limits import choose_devices
-from audience.index.query.physical_plan import choose_words, find_kept_plan
+from audience.index.query.physical_plan import choose_words, load_kept_words
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
@@ -136,17 +136,17 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 def _count_tags(expr: Expr, shard: Shard) -> int | None:
     """Return the number of devices of *shard* that match *expr*, None unless it is best counted from tags alone."""
     is_threshold = isinstance(expr, Threshold)
-    plan = None if is_threshold else find_kept_plan(expr, shard, counts=True)
-    if plan is None:
+    chosen = None if is_threshold else load_kept_words(expr, shard, counts=True)
+    if chosen is None:
         tags = read_tags(expr, shard)
         if tags is None:
             return None
-        if has_few_rows(tags, shard):
+        if has_few_rows(tags, shard, counts=True):
             return count_tree_rows(tags, shard)
         if is_threshold and shard.cache.mark_seen(shard.name, expr):
             return None  # its rows are cached
-        plan = choose_words(expr, tags, shard, counts=True)
-    return None if plan is None else count_rows(plan.program, shard.load_words(plan.tag_rows), shard.device_count)
+        chosen = choose_words(expr, tags, shard, counts=True)
+    return None if chosen is None else count_rows(*chosen, shard.device_count)
 
 
 def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
@@ -182,16 +182,13 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
         case Nobody():
             return NO_ROWS
     tags = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
-    if tags is not None and has_few_rows(tags, shard):
+    if tags is not None and has_few_rows(tags, shard, counts=False):
         return find_tree_rows(tags, shard)
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
         return cached
-    plan = None if tags is None else choose_words(expr, tags, shard, counts=False)
-    if plan is not None:
-        row_set = find_rows(plan.program, shard.load_words(plan.tag_rows))
-    else:
-        row_set = _evaluate_uncached(expr, shard)
+    chosen = None if tags is None else choose_words(expr, tags, shard, counts=False)
+    row_set = _evaluate_uncached(expr, shard) if chosen is None else find_rows(*chosen)
     if isinstance(expr, CACHED_AT_ONCE):
         shard.cache.put(shard.name, expr, row_set)
     else:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from audience.index.query.tag_trees import TagTree, Tree
 from audience.index.query.word_expressions import write_program
 from audience.index.storage import packed_words
+from audience.index.storage.croaring import Words
 from audience.index.storage.shard import Shard
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import Expr
@@ -21,19 +22,22 @@ RESULT_WORD = 1.5  # of a bitmap that is made of words
 FIXED = 5_000.0  # of a program
 MAX_KEPT_PROGRAMS = 4_096
 
+LoadedWords: TypeAlias = tuple[WordProgram, list[Words]]
 Shape: TypeAlias = tuple[Tree, bool]  # of a `TagTree`, without its operands
 
-_PROGRAMS: dict[Shape, WordProgram | None] = {}  # writing one takes as long as some of its steps
+_PROGRAMS: dict[Shape, tuple[WordProgram | None]] = {}  # writing one takes as long as some of its steps
 
 
-def find_kept_plan(expr: Expr, shard: Shard, *, counts: bool) -> WordPlan | None:
-    """Return the plan that was chosen when the same object was evaluated before, if packed words were."""
+def load_kept_words(expr: Expr, shard: Shard, *, counts: bool) -> LoadedWords | None:
+    """Return the program and the words that were chosen when the same object was evaluated before, if they were."""
     kept = shard.word_plans.get((id(expr), counts))
-    return kept[1] if kept is not None and kept[0] is expr else None
+    if kept is None or kept[0] is not expr:
+        return None
+    return kept[1].program, shard.load_words(kept[1].tag_rows)
 
 
-def choose_words(expr: Expr, tags: TagTree, shard: Shard, *, counts: bool) -> WordPlan | None:
-    """Return the plan of an expression with packed words, or None if roaring operations are faster.
+def choose_words(expr: Expr, tags: TagTree, shard: Shard, *, counts: bool) -> LoadedWords | None:
+    """Return the program of an expression and the words that it reads, or None if roaring operations are faster.
 
     Args:
         expr: Expression, by whose identity the plan is kept.
@@ -44,30 +48,35 @@ def choose_words(expr: Expr, tags: TagTree, shard: Shard, *, counts: bool) -> Wo
     program, tag_rows = _find_program(tags), tuple([operand.tag_row for operand in tags.operands])
     if program is None or -1 in tag_rows:  # no device has a tag
         return None
-    plan = WordPlan(program, tag_rows, tags.cost - estimate_words(program, shard.row_count, counts=counts))
-    return shard.keep_word_plan(expr, counts, plan) if plan.gain > 0 and _are_worth_making(plan, shard) else None
+    gain = tags.cost - estimate_words(program, shard.row_count, counts=counts)
+    words = _load_useful(tag_rows, gain, shard) if gain > 0 else None
+    if words is None:
+        return None
+    shard.keep_word_plan(expr, counts, WordPlan(program, tag_rows))
+    return program, words
 
 
 def _find_program(tags: TagTree) -> WordProgram | None:
     """Return the program of *tags*, which is kept for expressions of the same shape."""
     shape = tags.tree, tags.complemented
-    if shape not in _PROGRAMS:
+    kept = _PROGRAMS.get(shape)
+    if kept is None:
         if len(_PROGRAMS) >= MAX_KEPT_PROGRAMS:
             _PROGRAMS.clear()
-        _PROGRAMS[shape] = write_program(tags)
-    return _PROGRAMS[shape]
+        kept = _PROGRAMS[shape] = (write_program(tags),)
+    return kept[0]
 
 
-def _are_worth_making(plan: WordPlan, shard: Shard) -> bool:
-    """Return whether the words of all operands are there, pay at once, or would have been of use before."""
-    cached = shard.cache.get_words(shard.name, plan.tag_rows)
-    missing = [tag_row for tag_row, words in zip(plan.tag_rows, cached, strict=True) if words is None]
+def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[Words] | None:
+    """Return the words of all operands if they are there, pay at once, or would have been of use before."""
+    words = shard.cache.get_words(shard.name, tag_rows)
+    missing = [tag_row for tag_row, each in zip(tag_rows, words, strict=True) if each is None]
     if not missing:
-        return True
+        return words  # type: ignore[return-value]  # none of them is missing
     size = packed_words.word_count(shard.row_count)
     making = sum(size * NEW_WORD + shard.load_form(row).array_rows * NEW_ARRAY_ROW for row in missing)
     were_useful = [shard.cache.mark_seen(shard.name, tag_row) for tag_row in missing]
-    return making < plan.gain or all(were_useful)
+    return shard.load_words(tag_rows) if making < gain or all(were_useful) else None
 
 
 def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:

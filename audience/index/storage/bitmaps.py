@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audience.errors import DamagedError, Problem
-from audience.index.storage.croaring import choose_operations
+from audience.index.storage.croaring import LOCKED, MIN_UNLOCKED_BYTES, choose_operations, load_unlocked
 
 __all__ = [
     "BitMap",
@@ -102,8 +102,11 @@ def bitmap_to_rows(bitmap: BitMap) -> NDArray[np.uint32]:
 
 
 def fill_rows(bitmap: BitMap, rows: NDArray[np.uint32]) -> None:
-    """Write the row numbers of *bitmap* in rising order into *rows*, contiguous and of the same number."""
-    choose_operations(rows.nbytes).fill_rows(bitmap, rows)
+    """Write the row numbers of *bitmap* in rising order into *rows*, contiguous and of the same number.
+
+    pyroaring makes an array of its own first, of new memory.
+    """
+    (load_unlocked() if rows.nbytes >= MIN_UNLOCKED_BYTES else LOCKED).fill_rows(bitmap, rows)
 
 
 def fill_shifted_rows(bitmap: BitMap, first_row: int, rows: NDArray[np.uint32]) -> None:

@@ -113,7 +113,7 @@ class Shard:
         self.cache = cache
         self.deleted = deleted if deleted else None
         self.device_count = self.row_count - len(deleted or ())
-        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan | None]] = {}  # by identity; whether it counts
+        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan]] = {}  # by identity; whether it counts
         vars(self).pop("live_rows", None)
 
     @cached_property
@@ -176,12 +176,11 @@ class Shard:
             self.and_cache.clear()
         self.and_cache[id(expr)] = expr, operands
 
-    def keep_word_plan(self, expr: Expr, counts: bool, plan: WordPlan | None) -> WordPlan | None:
-        """Keep how *expr* is evaluated for as long as the same object is evaluated, and return it."""
+    def keep_word_plan(self, expr: Expr, counts: bool, plan: WordPlan) -> None:
+        """Keep how *expr* is evaluated for as long as the same object is evaluated."""
         if len(self.word_plans) >= MAX_CACHED_OPERANDS:
             self.word_plans.clear()
         self.word_plans[id(expr), counts] = expr, plan
-        return plan
 
     def read_stored_bitmaps(self) -> arrow_file.ArrowArray:
         """Return all bitmaps as they are stored, verified."""

@@ -22,7 +22,7 @@ from audience.index.storage.viewed_words import ViewedWords
 
 BUFFER_WORDS = 1 << 17  # of all buffers together: a megabyte; with half of it, calls of numpy are a sixth of the time
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
-MAX_KEPT_RESULTS = 4  # lengths
+MAX_KEPT_RESULTS, MAX_KEPT_WORDS = 4, 1 << 17  # results of different lengths, and the words of each
 PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
@@ -93,16 +93,11 @@ class WordProgram:
         return min(max(1 << fitting.bit_length() - 1, MIN_BLOCK_WORDS), MAX_BLOCK_WORDS)
 
 
-@dataclass(frozen=True, slots=True)
-class WordPlan:
-    """Plan to evaluate an expression with packed words: the program, and the rows of the tags file that it reads.
-
-    `gain` is the number of nanoseconds that it is expected to save.
-    """
+class WordPlan(NamedTuple):
+    """Plan to evaluate an expression with packed words: the program, and the rows of the tags file that it reads."""
 
     program: WordProgram
     tag_rows: tuple[int, ...]
-    gain: float
 
 
 class ProgramWriter:
@@ -289,7 +284,8 @@ def find_rows(program: WordProgram, operands: Sequence[Words]) -> RowSet:
     """Return the rows in the result of *program*."""
     size = len(operands[0])
     length = min(choose_block(program.block_words), size)
-    result, buffers = ViewedWords(size), _KEPT.take_buffers(program.buffer_count, length)
+    result = _KEPT.take_result(size) if size <= MAX_KEPT_WORDS else ViewedWords(size)
+    buffers = _KEPT.take_buffers(program.buffer_count, length)
     for start in range(0, size, length):
         found = result.words[start : start + length]
         _take_steps(program, [words[start : start + length] for words in operands], buffers, found)
