@@ -2,8 +2,9 @@
 
 Tags of 0.01 to 50 % of the devices are drawn at random, or correlated, or are those of real people. Questions of one
 form are asked about different tags, each once, after every tag was read: nothing that is remembered of one answers
-another. The libraries take turns in one process and one thread, and all answers are compared. A time is the mean of
-the faster half of all questions.
+another. The libraries take turns in one process and one thread, and all answers are compared. Other memory fills the
+caches of the processor before each turn, since some libraries answer the same questions in several ways. A time is the
+mean of the faster half of all questions.
 
     python -m benchmarks.regimes [--quick] [--devices N] [--layouts L,…] [--densities D,…] [--forms F,…] [--peers P,…]
                                  [--realdata FOLDER,…] [--part K/N] [--rounds N] [--folder DIR] [--json FILE]
