@@ -1,8 +1,8 @@
-"""Measure how soon a change is visible, and how much changes slow down queries.
+"""Measure how soon a change is visible, what it writes, and how much changes slow down queries.
 
-In an index of N devices, a tenth get other versions and ages, then a tag, then a hundredth are removed, then the index
-is compacted. After each step every query is counted, and compared with a new index of the same devices. DuckDB makes
-the same changes to a table in its own file. All counts are compared.
+In an index of N devices, ten get other versions and ages, then a tenth do, which get a tag then, then a hundredth are
+removed, then the index is compacted. After each step every query is counted, and compared with a new index of the same
+devices. DuckDB makes the same changes to a table in its own file. All counts are compared.
 
     python -m benchmarks.update [--devices N] [--folder DIR] [--json FILE]
 """
@@ -19,21 +19,35 @@ import numpy as np
 import polars as pl
 
 from audience import DeviceIndex, parse
+from audience.index.storage.layout import history_file
 from benchmarks import devices
 from benchmarks.evaluate import run_in_process
 from benchmarks.queries import QUERIES
-from benchmarks.report import describe_environment, format_seconds, format_table, make_parser, open_folder, save_json
+from benchmarks.report import describe_environment, format_table, make_parser, open_folder, save_json
 
 THREADS = 2
 CHANGES_FILE, TAGGED_FILE, REMOVED_FILE = "changes.parquet", "tagged.parquet", "gone.parquet"
+FEW = 10  # devices of a small change
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateStep:
-    """One change: the seconds until it was visible, and the time and result of each query after it."""
+    """One change, and the time and result of each query after it.
+
+    Attributes:
+        name: What was changed.
+        visible_seconds: Until others could read it.
+        seconds: Until the call returned, which may compact shards after that.
+        written_bytes: Size of the files that it wrote.
+        shard_count: Number of shards after it.
+        counts: Seconds of each query.
+        answers: Result of each query.
+    """
 
     name: str
+    visible_seconds: float
     seconds: float
+    written_bytes: int
     shard_count: int
     counts: dict[str, float]
     answers: dict[str, int]
@@ -66,8 +80,11 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
     """Change the index step by step."""
     index = DeviceIndex.build(folder / devices.TABLE_FOLDER, folder / "changed.index", replace=True)
     tagged, gone = (pl.read_parquet(folder / name).to_series() for name in (TAGGED_FILE, REMOVED_FILE))
+    few = pl.read_parquet(folder / CHANGES_FILE).head(FEW)
     steps = [
         _measure_step("as built", index, lambda: None),
+        _measure_step("ten updated", index, lambda: index.update(few)),
+        _measure_step("ten tagged", index, lambda: index.tag(few["registration_id"], add=["told at once"])),
         _measure_step("a tenth updated", index, lambda: index.update(folder / CHANGES_FILE)),
         _measure_step("a tenth tagged", index, lambda: index.tag(tagged, add=["told"])),
         _measure_step("one tagged", index, lambda: index.tag(tagged.head(1), add=["told twice"])),
@@ -95,15 +112,25 @@ def _changed_table(folder: Path) -> pl.LazyFrame:
 
 
 def _measure_step(label: str, index: DeviceIndex, change: Callable[[], Any]) -> UpdateStep:
-    start = time.perf_counter()
+    number, files = index.snapshot.manifest.number, _list_files(index.folder)
+    start, start_time = time.perf_counter(), time.time()
     change()
     took = time.perf_counter() - start
+    published = index.folder / history_file(number + 1)
+    visible = max(0.0, published.stat().st_mtime - start_time) if published.exists() else 0.0
+    written = sum(size for inode, size in _list_files(index.folder).items() if inode not in files)
     exprs = {name: parse(question.text) for name, question in QUERIES.items()}
     results = {name: index.count(expr) for name, expr in exprs.items()}
     counts = {
         name: min(timeit.repeat(lambda e=e: index.count(e), number=50, repeat=9)) / 50 for name, e in exprs.items()
     }
-    return UpdateStep(label, took, len(index.snapshot.shards), counts, results)
+    return UpdateStep(label, visible, took, written, len(index.snapshot.shards), counts, results)
+
+
+def _list_files(folder: Path) -> dict[int, int]:
+    """Return the size of each file by its number on the disk: a file with two names is one."""
+    stats = [file.stat() for file in folder.rglob("*") if file.is_file()]
+    return {stat.st_ino: stat.st_size for stat in stats}
 
 
 def measure_duckdb(folder: Path) -> dict[str, float]:
@@ -153,13 +180,23 @@ def format_report(measured: dict[str, Any]) -> str:
         rows.append(
             (
                 step["name"],
-                format_seconds(step["seconds"]),
-                format_seconds(peer) if peer else "",
+                f"{step['visible_seconds']:.2f}",
+                f"{step['seconds']:.2f}",
+                f"{peer:.2f}" if peer else "",
+                f"{step['written_bytes'] / 1e6:.1f}",
                 str(step["shard_count"]),
                 *times,
             )
         )
-    head = ("", "s", "DuckDB s", "shards", *(f"{name} ms" for name in QUERIES))
+    head = (
+        "",
+        "visible after s",
+        "done after s",
+        "DuckDB s",
+        "MB written",
+        "shards",
+        *(f"{name} ms" for name in QUERIES),
+    )
     return (
         f"{measured['devices']:,} devices; memory at the highest {measured['peak_bytes'] / 1e9:.1f} GB\n\n"
         + format_table(head, rows)

@@ -8,7 +8,6 @@ import polars as pl
 from audience.index.schema.columns import Column
 from audience.index.storage import polars_bridge
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
 from audience.index.storage.shard_writer import EncodedAttribute, write_retagged_files
@@ -45,15 +44,7 @@ def retag_shard(
     for key in bitmaps:
         if key[0] in removed:
             bitmaps[key] = bitmaps[key] - rows
-    ids = (
-        EncodedIdColumn(
-            column,
-            polars_bridge.series_to_arrow(polars_bridge.read_ids(shard, column)),
-            shard.read_hash_table(column),
-        )
-        for column in shard.id_columns
-    )
-    files = write_retagged_files(storage, name, shard, _encode_tags(bitmaps), ids).commit()
+    files = write_retagged_files(storage, name, shard, _encode_tags(bitmaps)).commit()
     return Shard(storage, files, shard.deleted)
 
 

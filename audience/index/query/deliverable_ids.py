@@ -21,7 +21,7 @@ def select_deliverable_rows(shard: Shard, id_column: IdColumn, bitmap: BitMap, v
 
     The cheapest sufficient test is used:
 
-    all ids are known to fit          facts of the column: present, short enough, no character is forbidden
+    all ids are known to fit          facts of the column: present, short enough, without the range of suspect bytes
     no id has a suspect byte          one search of the whole column, if many of its rows are wanted
     this slice has no suspect byte    a search of the wanted ids, if all ids have one width
     this id is valid                  a check of each remaining id
@@ -45,7 +45,7 @@ def _all_ids_fit(shard: Shard, id_column: IdColumn, bitmap: BitMap, vendor: Vend
     if not _are_short_enough(shard, id_column, vendor):
         return False
     has_fixed_width = shard.id_width(id_column) is not None
-    if not vendor.forbidden_id_chars:
+    if not vendor.forbidden_id_chars or shard.lacks_bytes(id_column, suspect_bytes):
         return has_fixed_width or shard.has_every_id(id_column)
     is_dense = len(bitmap) * SPARSE_RATIO > shard.row_count
     return has_fixed_width and is_dense and not shard.contains_any(id_column, suspect_bytes)

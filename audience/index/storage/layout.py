@@ -147,8 +147,21 @@ class IdColumnStats:
     """Properties that all ids of a column have.
 
     `fixed_width` is the size of each id in bytes, or None if the sizes differ or ids are missing. `is_json_safe` is
-    True if JSON writes all ids without escapes.
+    True if JSON writes all ids without escapes. `byte_range` is the lowest and the highest of their bytes, or None if
+    it is not known.
     """
 
     fixed_width: int | None
     is_json_safe: bool
+    byte_range: tuple[int, int] | None = None
+
+    def lacks_bytes(self, byte_values: bytes) -> bool:
+        """Return whether it is known that no id has any of *byte_values*.
+
+        >>> IdColumnStats(36, True, (ord("-"), ord("z"))).lacks_bytes(b" ,")
+        True
+        """
+        if self.byte_range is None:
+            return False
+        lowest, highest = self.byte_range
+        return not any(lowest <= value <= highest for value in byte_values)

@@ -152,6 +152,10 @@ class ObjectStorage:
         """Refuse."""
         self._refuse()
 
+    def link_draft(self, name: str, source: str) -> None:
+        """Refuse."""
+        self._refuse()
+
     def publish_draft(self, name: str) -> None:
         """Refuse."""
         self._refuse()

@@ -6,6 +6,7 @@ compare-and-swap. All other modules reach published files through `Storage`, so 
 more class. Large files are written to a local draft and published when they are complete.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -113,6 +114,9 @@ class Storage(Protocol):
 
     def draft_path(self, name: str) -> Path:
         """Return the local path where a large file is written before it is published as *name*."""
+
+    def link_draft(self, name: str, source: str) -> None:
+        """Make the published file *source* the draft of *name*, without a copy if the disk allows that."""
 
     def publish_draft(self, name: str) -> None:
         """Publish the draft of *name* durably."""
@@ -248,9 +252,19 @@ class LocalStorage:
     def draft_path(self, name: str) -> Path:
         """Return the path of a temporary file in the folder of the file, which only the owner may read."""
         draft = temp_path(self.folder / name)
+        draft.unlink(missing_ok=True)  # one that an interrupted process has left may be another name of a shard's file
         draft.touch(PRIVATE_FILE_MODE)
-        draft.chmod(PRIVATE_FILE_MODE)  # one that an interrupted process has left may have other permissions
+        draft.chmod(PRIVATE_FILE_MODE)  # a umask such as 277 takes away too much
         return draft
+
+    def link_draft(self, name: str, source: str) -> None:
+        """Give the file *source* another name, or copy it on a disk where a file has only one."""
+        draft = temp_path(self.folder / name)
+        draft.unlink(missing_ok=True)
+        try:
+            draft.hardlink_to(self.folder / source)
+        except OSError:
+            shutil.copyfile(self.folder / source, self.draft_path(name))
 
     def publish_draft(self, name: str) -> None:
         """Sync the draft and rename it."""

@@ -337,6 +337,10 @@ class Shard:
             )
         return self._scan_results[key]
 
+    def lacks_bytes(self, column: IdColumn, byte_values: bytes) -> bool:
+        """Return whether it is known, without reading the ids of a column, that none has any of *byte_values*."""
+        return column.stored_name in self._id_stats and self._id_stats[column.stored_name].lacks_bytes(byte_values)
+
     def has_every_id(self, column: IdColumn) -> bool:
         """Return whether every device has an id in a column."""
         return column in self.id_columns and not self._id_table.column(column.stored_name).null_count
@@ -433,6 +437,10 @@ class Shard:
         for column in columns:
             has_id[id_lookup.rows_of_table(self.read_hash_table(column))] = True
         return bitmaps.rows_to_bitmap(np.flatnonzero(has_id).astype(np.uint32))
+
+    def block_checksums(self, kind: str) -> NDArray[np.uint64]:
+        """Return the checksums that the blocks of a data file should have."""
+        return self._data_files[kind].checksums()
 
     def iter_files(self) -> Iterator[tuple[str, memoryview]]:
         """Iterate over the names and bytes of all files, which `verify` has loaded before."""

@@ -1,6 +1,6 @@
 """Write the files of a shard: all of them are published, or none."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
 from audience.index.schema.columns import Role
@@ -87,49 +88,52 @@ def write_shard_files(
     Attributes and id columns are taken from their iterators by two threads, so that bitmaps are encoded and written
     at the same time as ids.
     """
-    return _write_files(
-        storage, shard_name, row_count, numbers, lambda file: _write_tags_file(file, encoded_attributes), id_columns
-    )
-
-
-def write_retagged_files(
-    storage: Storage, shard_name: str, shard: Shard, tags: EncodedAttribute, id_columns: Iterable[EncodedIdColumn]
-) -> PendingShard:
-    """Write the files of *shard* with other bare *tags* as drafts; all other bitmaps are copied as they are stored."""
-    numbers = shard.device_numbers(np.arange(shard.row_count, dtype=np.uint32))
-    return _write_files(
-        storage, shard_name, shard.row_count, numbers, lambda file: _write_retagged_file(file, shard, tags), id_columns
-    )
-
-
-def _write_files(
-    storage: Storage,
-    shard_name: str,
-    row_count: int,
-    numbers: DeviceNumbers,
-    write_tags: Callable[[Path], ByteRange],
-    id_columns: Iterable[EncodedIdColumn],
-) -> PendingShard:
-    drafts = {
-        kind: storage.draft_path(shard_file(shard_file_name(shard_name, kind))) for kind in (*DATA_FILES, CHECKSUMS)
-    }
+    drafts = {kind: _open_draft(storage, shard_name, kind) for kind in DATA_FILES}
     numbers = shorten_numbers(numbers)
     first_number = numbers if isinstance(numbers, int) else None
     with ThreadPoolExecutor(1) as executor:
-        tags_range = executor.submit(write_tags, drafts[TAGS])
+        tags_range = executor.submit(_write_tags_file, drafts[TAGS], encoded_attributes)
         columns = list(id_columns)
         ids_range = _write_ids_file(drafts[IDS], columns, numbers)
         data_ranges = {IDS: ids_range, LOOKUP: _write_lookup_file(drafts[LOOKUP], columns)}
         data_ranges[TAGS] = tags_range.result()
-    _write_checksum_file(drafts[CHECKSUMS], [drafts[kind] for kind in DATA_FILES])
-    sizes, checksum = {kind: path.stat().st_size for kind, path in drafts.items()}, drafts[CHECKSUMS].read_bytes()
-    return PendingShard(storage, ShardFiles(shard_name, row_count, sizes, data_ranges, hash128(checksum), first_number))
+    sizes = {kind: draft.stat().st_size for kind, draft in drafts.items()}
+    checksums = {kind: hash_file_blocks(draft) for kind, draft in drafts.items()}
+    return _finish_shard(storage, ShardFiles(shard_name, row_count, sizes, data_ranges, "", first_number), checksums)
 
 
-def _write_checksum_file(file: Path, data_files: Sequence[Path]) -> None:
-    """Write the checksums of the blocks of *data_files*, each with the number of its file."""
-    checksums = [hash_file_blocks(path) for path in data_files]
-    file_numbers = np.repeat(np.arange(len(data_files), dtype=np.uint8), list(map(len, checksums)))
+def write_retagged_files(storage: Storage, shard_name: str, shard: Shard, tags: EncodedAttribute) -> PendingShard:
+    """Write the files of *shard* with other bare *tags* as drafts.
+
+    All other bitmaps are copied as they are stored. The files of ids and of their hashes are those of *shard*, with its
+    checksums, so that they need not be read.
+    """
+    draft, old = _open_draft(storage, shard_name, TAGS), shard.files
+    data_ranges = {**old.data_ranges, TAGS: _write_retagged_file(draft, shard, tags)}
+    for kind in (IDS, LOOKUP):
+        storage.link_draft(shard_file(shard_file_name(shard_name, kind)), shard_file(old.file_name(kind)))
+    sizes = {**old.file_sizes, TAGS: draft.stat().st_size}
+    checksums = {IDS: shard.block_checksums(IDS), LOOKUP: shard.block_checksums(LOOKUP), TAGS: hash_file_blocks(draft)}
+    files = ShardFiles(shard_name, shard.row_count, sizes, data_ranges, "", old.first_number)
+    return _finish_shard(storage, files, checksums)
+
+
+def _open_draft(storage: Storage, shard_name: str, kind: str) -> Path:
+    return storage.draft_path(shard_file(shard_file_name(shard_name, kind)))
+
+
+def _finish_shard(storage: Storage, files: ShardFiles, checksums: Mapping[str, NDArray[np.uint64]]) -> PendingShard:
+    """Write the file of the *checksums* of the data files, of which *files* has all but it."""
+    draft = _open_draft(storage, files.name, CHECKSUMS)
+    _write_checksum_file(draft, [checksums[kind] for kind in DATA_FILES])
+    content = draft.read_bytes()
+    sizes = {**files.file_sizes, CHECKSUMS: len(content)}
+    return PendingShard(storage, replace(files, file_sizes=sizes, checksum=hash128(content)))
+
+
+def _write_checksum_file(file: Path, checksums: Sequence[NDArray[np.uint64]]) -> None:
+    """Write the *checksums* of the blocks of each data file, each with the number of its file."""
+    file_numbers = np.repeat(np.arange(len(checksums), dtype=np.uint8), list(map(len, checksums)))
     columns = {"file": arrow_file.from_numpy(file_numbers), "xxh3": arrow_file.from_numpy(np.concatenate(checksums))}
     arrow_file.write_arrow_file(file, columns, ())
 
@@ -213,7 +217,9 @@ def _compute_id_stats(ids: Any) -> IdColumnStats:
     widths = np.diff(offsets)
     chunks = np.array_split(data, len(data) // SCAN_CHUNK_BYTES + 1)
     fixed_width = int(widths[0]) if (widths == widths[0]).all() else None
-    return IdColumnStats(fixed_width, all(map(arrow_file.is_json_safe_bytes, chunks)))
+    ranges = [(int(chunk.min()), int(chunk.max())) for chunk in chunks if len(chunk)]
+    byte_range = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
+    return IdColumnStats(fixed_width, all(map(arrow_file.is_json_safe_bytes, chunks)), byte_range)
 
 
 def _write_lookup_file(file: Path, id_columns: Sequence[EncodedIdColumn]) -> ByteRange:

@@ -65,6 +65,10 @@ class SideStorage:
         """Return a temporary name in the folder of the view."""
         return temp_path(self._side / Path(name).name)
 
+    def link_draft(self, name: str, source: str) -> None:
+        """Give a file of the view another name."""
+        self.draft_path(name).hardlink_to(self._side / Path(source).name)
+
     def publish_draft(self, name: str) -> None:
         """Rename the draft; nobody but this process reads it."""
         commit_file(self.draft_path(name), self._side / Path(name).name)

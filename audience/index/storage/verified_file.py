@@ -60,6 +60,10 @@ class VerifiedFile:
         self._is_verified = bytearray(-(-len(file.data) // BLOCK_BYTES))  # of each block, 0 or 1
         self._verified_blocks = np.frombuffer(self._is_verified, dtype=np.bool_)  # the same memory
 
+    def checksums(self) -> NDArray[np.uint64]:
+        """Return the checksum that each block should have."""
+        return self._load_checksums()
+
     def read(self, start: int, stop: int) -> memoryview:
         """Return the bytes from *start* up to *stop*. Raises DamagedError if a block of them is damaged."""
         first, last = start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)
