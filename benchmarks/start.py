@@ -1,7 +1,8 @@
 """Measure commands as processes of their own, beside a process that counts the same devices with DuckDB.
 
 Commands take turns, so that a busy machine slows all of them. The smallest of each figure is kept: the seconds of the
-processor, of the process and the system for it, and those on the clock. Counts are compared.
+processor, of the process and the system for it, and those on the clock. Counts are compared. Modules are compiled once,
+as those of an installed package are, whatever the variables of the environment say.
 
     python -m benchmarks.start [--devices N] [--runs N] [--folder DIR] [--json FILE]
 """
@@ -12,6 +13,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.devices import TABLE_FOLDER
@@ -53,20 +55,30 @@ def list_commands(index: Path) -> dict[str, list[str]]:
 
 def measure_commands(commands: dict[str, list[str]], runs: int) -> list[StartMeasurement]:
     """Run each command in turn, once more than is measured."""
-    peer_count, count = [subprocess.check_output(command) for command in list(commands.values())[:2]]
-    if peer_count != count:
-        raise SystemExit(f"{count!r} devices, but {peer_count!r} of the peer")
-    rounds = [[_run(command) for command in commands.values()] for _ in range(runs + 1)][1:]
+    with TemporaryDirectory() as compiled:
+        environment = _with_compiled_modules(compiled)
+        peer_count, count = [
+            subprocess.check_output(command, env=environment) for command in list(commands.values())[:2]
+        ]
+        if peer_count != count:
+            raise SystemExit(f"{count!r} devices, but {peer_count!r} of the peer")
+        rounds = [[_run(command, environment) for command in commands.values()] for _ in range(runs + 1)][1:]
     return [
         StartMeasurement(name, *map(min, zip(*seconds, strict=True)))
         for name, seconds in zip(commands, zip(*rounds, strict=True), strict=True)
     ]
 
 
-def _run(command: list[str]) -> tuple[float, float]:
+def _with_compiled_modules(folder: str) -> dict[str, str]:
+    """Return the environment with compiled modules in *folder*."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPYCACHEPREFIX": folder}
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Return the seconds of the processor and on the clock that *command* takes."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

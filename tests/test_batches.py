@@ -1,6 +1,7 @@
 """Bodies of ids equal, byte for byte, the JSON encoding of the vendor's targeting objects."""
 
 import json
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -183,7 +184,7 @@ def test_request_folder_is_written_atomically(tmp_path, index, monkeypatch):
 
     with pytest.raises(OutputError, match="No space left"):
         write_requests(by_ids, index, tmp_path / "out", progress=raise_disk_full)
-    monkeypatch.setattr("audience.requests.writer.fsync_path", raise_disk_full)
+    monkeypatch.setattr(os, "fsync", raise_disk_full)
     with pytest.raises(OutputError, match="No space left"):
         write_requests(by_ids, index, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

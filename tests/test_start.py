@@ -73,6 +73,24 @@ def test_garbage_is_collected_once_command_is_loaded(line, folder):
     assert ran.stdout.splitlines()[1:] == ["True True"]
 
 
+THREADS_SCRIPT = """
+from pathlib import Path
+from audience.__main__ import main
+try:
+    main()
+finally:
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    print(len([name for name in names if not name.startswith("jemalloc")]))  # Arrow's, which only waits
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list the threads of a process")
+def test_count_starts_no_threads_of_libraries(folder):
+    words = [sys.executable, "-c", THREADS_SCRIPT, "count", "devices.index", "male"]
+    ran = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[1:] == ["1"]
+
+
 FUNCTION_NAME = re.compile(r"^def (\w+)", re.MULTILINE)
 
 

@@ -9,7 +9,9 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +23,7 @@ from audience.errors import OutputError, Problem
 
 TEMP_SUFFIX = ".tmp"
 URL_PATTERN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # a letter alone is a drive
+MAX_SYNCS = 8  # at once
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # constants of renameat2 in Linux
 
 
@@ -49,9 +52,10 @@ def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool =
             temp_folder = Path(mkdtemp(prefix=f".{path.name}.", suffix=TEMP_SUFFIX, dir=path.parent))
             try:
                 yield temp_folder
-                for file in temp_folder.rglob("*"):
-                    file.chmod(PRIVATE_FOLDER_MODE if file.is_dir() else PRIVATE_FILE_MODE)
-                    fsync_path(file)
+                files = list(temp_folder.rglob("*"))
+                for file in files:
+                    _make_private(file)
+                _sync_together(files)
                 temp_folder.chmod(PRIVATE_FOLDER_MODE)
                 fsync_path(temp_folder)
                 _require_writable(path, owned_patterns, replace)  # again, because files may have been added
@@ -62,6 +66,24 @@ def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool =
         for folder in new_parents:
             with suppress(OSError):  # not empty: the write succeeded
                 folder.rmdir()
+
+
+def _make_private(file: Path) -> None:
+    """Give *file* the mode of private ones. One that has it already, and is on disk, needs no other sync then."""
+    mode = PRIVATE_FOLDER_MODE if file.is_dir() else PRIVATE_FILE_MODE
+    if stat.S_IMODE(file.stat().st_mode) != mode:
+        file.chmod(mode)
+
+
+def _sync_together(files: Sequence[Path]) -> None:
+    """Wait until *files* are on disk; the system syncs several at once about as fast as one."""
+    if len(files) < 2:
+        for file in files:
+            fsync_path(file)
+        return
+    with ThreadPoolExecutor(min(len(files), MAX_SYNCS)) as executor:
+        for _ in executor.map(fsync_path, files):
+            pass
 
 
 def reject_url(path: Path) -> None:

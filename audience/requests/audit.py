@@ -5,11 +5,12 @@ many devices, under which policies, when it is sent and in which variants. Ids i
 Lines are appended and never changed, unless a person is forgotten whose id is the value of an attribute there.
 """
 
+import errno
 import os
 import pwd
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from typing import Any
 import orjson
 
 from audience import __version__
+from audience._fs.atomic import fsync_path
 from audience._fs.private_files import open_to_append
 from audience.errors import AudienceError, OutputError, Problem
 from audience.language.ast import Expr, Ids, map_operands
@@ -58,23 +60,33 @@ def append_audit(folder: Path, command: str, facts: Mapping[str, Any]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
+    with _wrap_os_errors(folder / AUDIT_FILE):
+        _append_line(folder / AUDIT_FILE, command, facts)
+        fsync_path(folder / AUDIT_FILE)
+
+
+@contextmanager
+def _wrap_os_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error
+
+
+def _append_line(file: Path, command: str, facts: Mapping[str, Any]) -> None:
+    """Append a line to the audit *file*. Raises OSError if it cannot be written, or not the whole of it."""
     who = {"user": _read_user(), "host": socket.gethostname(), "caller": current_caller(), "version": __version__}
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = {"at": at, "command": command, **who, **facts}
     data = orjson.dumps({name: value for name, value in line.items() if value is not None}) + b"\n"
-    file = folder / AUDIT_FILE
+    handle = open_to_append(file)
     try:
-        handle = open_to_append(file)
-        try:
-            data = data if _ends_with_line(file) else b"\n" + data
-            written = os.write(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise OutputError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error
+        data = data if _ends_with_line(file) else b"\n" + data
+        written = os.write(handle, data)
+    finally:
+        os.close(handle)
     if written < len(data):
-        raise OutputError(Problem("cannot-write", f"{file}: the disk is full"))
+        raise OSError(errno.ENOSPC, "the disk is full")
 
 
 def _ends_with_line(file: Path) -> bool:
@@ -85,7 +97,7 @@ def _ends_with_line(file: Path) -> bool:
 
 
 def audit_emission(folder: Path, manifest: Mapping[str, Any], written: Expr, bound: Expr) -> None:
-    """Append who wrote the requests in *folder*, and for which audience."""
+    """Append who wrote the requests in the draft *folder*, and for which audience; it is synced with the folder."""
     parts = manifest.get("parts") or ()
     facts = {
         "expression": render_without_ids(written),
@@ -96,7 +108,8 @@ def audit_emission(folder: Path, manifest: Mapping[str, Any], written: Expr, bou
         "schedule": manifest.get("schedule"),
         **{name: _list_values(parts, name) for name in ("variant", "language", "zone")},
     }
-    append_audit(folder, "emit", facts)
+    with _wrap_os_errors(folder / AUDIT_FILE):
+        _append_line(folder / AUDIT_FILE, "emit", facts)
 
 
 def keep_audit(folder: Path, draft: Path) -> None:

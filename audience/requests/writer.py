@@ -23,6 +23,7 @@ import polars as pl
 
 from audience._fs.atomic import atomic_folder, fsync_path, link_or_copy
 from audience._fs.checksums import new_hasher
+from audience._fs.private_files import create_file
 from audience.activity_log import log_activity
 from audience.cluster.cluster import Cluster
 from audience.errors import Problem
@@ -419,16 +420,17 @@ def _problems_to_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 
 def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, progress: Progress) -> list[dict[str, Any]]:
-    """Write all request files; each is synced while the next one is built."""
+    """Write all request files; each but the last is synced while the next one is built, the last with the folder."""
     native_block = make_body_block(list(map(orjson.dumps, plan.native)), 0)
     numbered_lines = _split_by_file(chain([native_block], _iter_id_blocks(batches, progress)))
     entries: list[dict[str, Any]] = []
     with ThreadPoolExecutor(1) as executor:
         syncs: list[Future[None]] = []
         for number, pieces in groupby(numbered_lines, key=itemgetter(0)):
+            if entries:
+                syncs.append(executor.submit(fsync_path, folder / entries[-1]["name"]))
             file = folder / REQUEST_FILE.format(number)
             entries.append(_write_checksummed(file, ((lines, count) for _, lines, count in pieces)))
-            syncs.append(executor.submit(fsync_path, file))
         for sync in syncs:
             sync.result()
     return entries
@@ -461,7 +463,7 @@ def _split_by_file(blocks: Iterable[BodyBlock]) -> Iterator[tuple[int, memoryvie
 def _write_checksummed(path: Path, pieces: Iterable[tuple[bytes | memoryview, int]]) -> dict[str, Any]:
     """Write *pieces* with their line counts; return the manifest entry of the file."""
     hasher, line_count, size = new_hasher(), 0, 0
-    with path.open("wb") as stream:
+    with create_file(path) as stream:
         for data, count in pieces:
             hasher.update(data)
             stream.write(data)
