@@ -1,5 +1,6 @@
 """Fields of a message: the type of each, and the parts of a message in which it may be."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ PLATFORM_OF_CHANNEL = {
 }
 CHANNELS = tuple(PLATFORM_OF_CHANNEL)
 PLACES = (*PLATFORMS, *CHANNELS)  # of overrides
+NAME_PATTERN = re.compile(r"[^\x00-\x1f\x7f-\x9f]+")
+ADDRESS_PATTERN = re.compile(r"[^\s\x00-\x20\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +43,34 @@ def _are_platforms(names: list[Any]) -> bool:
     return bool(names) and set(platforms) <= {*PLATFORMS} and len(set(platforms)) == len(names)
 
 
-_TEXT = FieldType((str,), "a string")
+_TEXT = FieldType((str,), "a string without NUL", lambda text: "\0" not in text)
+_NAME = FieldType(
+    (str,), "a text that is not empty, without control characters", lambda text: bool(NAME_PATTERN.fullmatch(text))
+)
+_ADDRESS = FieldType(
+    (str,), "an address, without spaces and control characters", lambda text: bool(ADDRESS_PATTERN.fullmatch(text))
+)
 _OBJECT = FieldType((dict,), "an object")
 CONTENT_TYPES = {  # what an override, a language and a variant may change
     "title": _TEXT,
     "body": _TEXT,
     "subtitle": _TEXT,
-    "image": _TEXT,
-    "link": _TEXT,
+    "image": _ADDRESS,
+    "link": _ADDRESS,
     "badge": FieldType(
         (int, str), 'a whole number or "+1"', lambda value: value == "+1" if isinstance(value, str) else value >= 0
     ),
-    "sound": _TEXT,
+    "sound": _NAME,
     "priority": FieldType((str,), '"high" or "normal"', lambda value: value in ("high", "normal")),
-    "category": _TEXT,
-    "thread_id": _TEXT,
-    "channel_id": _TEXT,
+    "category": _NAME,
+    "thread_id": _NAME,
+    "channel_id": _NAME,
 }
 LANGUAGE_TYPES = {**CONTENT_TYPES, "data": _OBJECT, "overrides": _OBJECT, "vendor": _OBJECT}
 VARIANT_TYPES = {
     **LANGUAGE_TYPES,
     "time_to_live": FieldType((int,), "a number of seconds", lambda value: value >= 0),
-    "collapse_key": _TEXT,
+    "collapse_key": _NAME,
     "kind": FieldType((str,), '"notification" or "silent"', lambda value: value in ("notification", "silent")),
     "localized": _OBJECT,
 }
