@@ -39,7 +39,7 @@ def parse_reply(response: Response) -> VendorReply:
     Accepted(message_id='-', invalid_ids=('x',))
     """
     payload = parse_json_body(response)
-    code, text = read_code(payload.get("code")), str(payload.get("msg") or "")
+    code, text = read_code(payload.get("code")), payload.get("msg") or ""
     request_id = read_id(payload.get("requestId"))
     if code == SUCCESS and not request_id:
         raise ContradictoryReply("it has no id of the request")
@@ -54,21 +54,21 @@ def parse_reply(response: Response) -> VendorReply:
     row = BY_CODE.get(code)
     if row is None:
         return reply_from_status(response, f"{code} {text}".strip() if code else "")
-    reply = reply_from_code(row, text, response)
+    reply = reply_from_code(row, str(text), response)
     return InvalidIds(reply.problem, are_all=True) if isinstance(reply, InvalidIds) else reply
 
 
-def _require_no_failure(text: str) -> None:
+def _require_no_failure(text: Any) -> None:
     """Raise ContradictoryReply if the text of a success counts tokens that were not sent to, or names some."""
     result = _read_result(text)
     if result.get("failure") or result.get("illegal_tokens"):
         raise ContradictoryReply("its code says that all were sent to, and its text that some were not")
 
 
-def _read_result(text: str) -> dict[str, Any]:
-    """Return the JSON object in the text of a reply; an empty one if it has none."""
+def _read_result(text: Any) -> dict[str, Any]:
+    """Return the JSON object in the text of a reply, or in its place; an empty one if it has none."""
     try:
-        result: Any = load_strict_json(text.encode())
+        result: Any = load_strict_json(text.encode()) if isinstance(text, str) else text
     except ContradictoryReply:
         raise
     except (ValueError, RecursionError):

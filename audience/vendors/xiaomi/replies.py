@@ -63,7 +63,7 @@ def _require_whole(payload: Payload, data: Payload) -> None:
 
 def read_bad_ids(data: Payload) -> tuple[str, ...]:
     """Return the ids that Xiaomi does not know; raise ContradictoryReply if they are neither a text nor a list."""
-    found = [data[key] for key in BAD_ID_KEYS if data.get(key)]
+    found = [data[key] for key in BAD_ID_KEYS if data.get(key) not in (None, "", [])]
     if len(found) > 1:
         raise ContradictoryReply("it names unknown ids twice")
     ids: Any = found[0] if found else None
