@@ -13,6 +13,8 @@ Filter = pytest.importorskip("onesignal.model.filter").Filter
 IncludeAliases = pytest.importorskip("onesignal.model.include_aliases").IncludeAliases
 Notification = pytest.importorskip("onesignal.model.notification").Notification
 Operator = pytest.importorskip("onesignal.model.operator").Operator
+PropertiesObject = pytest.importorskip("onesignal.model.properties_object").PropertiesObject
+UpdateUserRequest = pytest.importorskip("onesignal.model.update_user_request").UpdateUserRequest
 
 APP_ID = "8250eaf6-1a58-489e-b136-7c74a864b434"
 IDS = [f"00000000-0000-4000-8000-{number:012x}" for number in range(3)]
@@ -145,3 +147,19 @@ class TestSandbox:
             self.connect(sandbox).create_notification(self.write({"include_subscription_ids": [IDS[0], "r1"]}))
         assert "not a valid UUID" in refused.value.body
         assert sandbox.delivery_counts("onesignal") == {}
+
+    def test_client_sets_reads_and_removes_tags_of_users(self, sandbox):
+        client = self.connect(sandbox)
+
+        def update(user, **tags):
+            request = UpdateUserRequest(properties=PropertiesObject(tags=tags))
+            client.update_user(APP_ID, "external_id", user, request)
+
+        update("u2", city="Rome", new="true")
+        update("u1", vip="")
+        assert sandbox.tags("onesignal") == {"city:Rome": IDS[1:2], "new": IDS[1:2], "old": IDS[2:], "vip": IDS[2:]}
+        user = client.get_user(APP_ID, "external_id", "u2")
+        assert user["properties"]["tags"] == {"city": "Rome", "new": "true"}
+        with pytest.raises(onesignal.OpenApiException) as caught:
+            update("nobody", vip="true")
+        assert caught.value.status == 404

@@ -132,7 +132,7 @@ def write_calls(form, side, ids, tag, key_type):
 def test_sandbox_changes_the_tags_that_calls_name(name, setting, removing):
     record = get_vendor(name)
     spec, delivery, other = record.tags, record.delivery, CALLERS[name].second_tag
-    population = Population(TABLE.select("registration_id"))
+    population = Population(TABLE.select("registration_id", alias="registration_id"))
     with Sandbox(population, key=KEY, secret=SECRET, rate=None) as sandbox:
         application = Credentials(sandbox.url, make_keys(name))
         for side, ids, tag in TAG_CHANGES:
@@ -151,11 +151,12 @@ def test_sandbox_changes_the_tags_that_calls_name(name, setting, removing):
 def test_unknown_ids_of_calls_for_tags_are_found(name):
     record = get_vendor(name)
     spec, delivery = record.tags, record.delivery
-    with Sandbox(Population(TABLE.select("registration_id")), key=KEY, secret=SECRET, rate=None) as sandbox:
+    population = Population(TABLE.select("registration_id", alias="registration_id"))
+    with Sandbox(population, key=KEY, secret=SECRET, rate=None) as sandbox:
         application = Credentials(sandbox.url, make_keys(name))
         meanings = []
         for ids in (("r1", "nobody"), ("nobody",)):
-            call = TagCall(form=spec.forms[0], key_type=spec.key_types[0], added=Grid(ids, ("vip",)))
+            *_, call = write_calls(spec.forms[0], "added", ids, "vip", spec.key_types[0])
             request = spec.build_request(call, application)
             reply = spec.parse_reply(post_signed(sandbox, application, delivery, request), call)
             meanings.append(" ".join((type(reply).__name__, *getattr(reply, "ids", ()))))

@@ -70,8 +70,14 @@ def make_rows(vendor: str, count: int, chance: random.Random) -> list[dict]:
     ]
 
 
+def write_catalog(vendor: str) -> str:
+    """The text of the catalog; at a vendor whose tags have keys, the values of an attribute have one."""
+    text = CATALOG.replace("VENDOR", vendor)
+    return text if get_vendor(vendor).tags.find_key is None else text.replace("_{", ":{")
+
+
 def load_catalog(vendor: str):
-    return validate_catalog(parse_catalog(CATALOG.replace("VENDOR", vendor)))
+    return validate_catalog(parse_catalog(write_catalog(vendor)))
 
 
 def to_table(rows: list[dict]) -> pl.DataFrame:
@@ -79,12 +85,12 @@ def to_table(rows: list[dict]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=types)
 
 
-def list_pairs(rows: list[dict]) -> set[tuple[str, str]]:
+def list_pairs(rows: list[dict], vendor: str) -> set[tuple[str, str]]:
     """The pairs of an id and a tag of the vendor that a table gives."""
-    pairs = set()
+    pairs, has_keys = set(), get_vendor(vendor).tags.find_key is not None
     for row in rows:
         texts = [*row["tags"], *(f"{name}:{row[name]}" for name in ("province", "level") if row[name])]
-        pairs |= {(row["token"], NAMES[text]) for text in texts}
+        pairs |= {(row["token"], NAMES[text].replace("_", ":") if has_keys else NAMES[text]) for text in texts}
     return pairs
 
 
@@ -127,9 +133,9 @@ class World:
         """Change devices, of which *rows* are the new ones."""
         new = {row["token"]: row for row in rows}
         self.rows = [new.get(row["token"], row) for row in self.rows]
-        self.index.update(to_table(rows))
+        self.index.update(to_table(rows).with_columns(alias=pl.col("token")))
         self.index = DeviceIndex.open(self.index.folder)
-        self.targets.append(list_pairs(self.rows))
+        self.targets.append(list_pairs(self.rows, self.vendor))
 
     def sync(self):
         """Sync in this process until nothing is left, however often it stops."""
@@ -149,7 +155,7 @@ class World:
     def require_equal(self) -> None:
         """Hold that the sandbox has exactly the tags of the index, and had no other at any moment."""
         found = {(id_, name) for name, ids in self.sandbox.tags(self.vendor).items() for id_ in ids}
-        assert found == list_pairs(self.rows)
+        assert found == list_pairs(self.rows, self.vendor)
         assert self.broken == []
         assert self.changes >= len(found)  # all of them were seen
         self.before, self.targets = found, []
@@ -187,12 +193,13 @@ def opened(vendor: str, count: int, folder, monkeypatch, clock=time.time):
     """Yield a world of *count* devices, of which the sandbox has no tags yet."""
     rows = make_rows(vendor, count, random.Random(count))
     tokens = {vendor.split("_")[0]: "token"}
-    index = DeviceIndex.build(to_table(rows), folder / "devices.index", tokens=tokens)
+    table = to_table(rows).with_columns(alias=pl.col("token"))  # that of vendors whose tags are bound to aliases
+    index = DeviceIndex.build(table, folder / "devices.index", tokens=tokens, alias="alias")
     column = f"{vendor.split('_')[0]}_token"
-    population = Population(to_table(rows).select(pl.col("token").alias(column)))
+    population = Population(table.select("alias", pl.col("token").alias(column)))
     with Sandbox(population, rate=None, clock=clock) as sandbox:
         world = World(vendor, rows, index, population, sandbox)
-        world.targets.append(list_pairs(rows))
+        world.targets.append(list_pairs(rows, vendor))
         for verb in ("add", "remove"):
             monkeypatch.setattr(TagStore, verb, watched(world, verb, getattr(TagStore, verb)))
         yield world
@@ -243,7 +250,7 @@ def test_sync_killed_many_times(no_pace, tmp_path, monkeypatch, vendor):
 def kill_sync(world: World, chance: random.Random) -> None:
     """Sync in a process of its own, and kill it after some changes."""
     here, there = SPAWN_CONTEXT.Pipe(duplex=False)
-    task = (there, world.index.folder, world.vendor, CATALOG.replace("VENDOR", world.vendor), world.credentials)
+    task = (there, world.index.folder, world.vendor, write_catalog(world.vendor), world.credentials)
     process = SPAWN_CONTEXT.Process(target=sending_processes.sync_to_sandbox, args=task)
     process.start()
     there.close()

@@ -96,10 +96,10 @@ def format_reply(reply):
 
 
 def sample_call(name):
-    """A call that adds `vip` to three ids, of the first form that takes them."""
+    """A call that adds `vip` to three ids, of the first form that takes them, or to one."""
     spec = spec_of(name)
-    form = next(form for form in spec.forms if form.adds and form.max_ids >= 3)
-    return TagCall(form=form, added=Grid(("r1", "r2", "r3"), ("vip",)), key_type=spec.key_types[0])
+    form = next((form for form in spec.forms if form.adds and form.max_ids >= 3), spec.forms[0])
+    return TagCall(form=form, added=Grid(("r1", "r2", "r3")[: form.max_ids], ("vip",)), key_type=spec.key_types[0])
 
 
 def read_response(text):
@@ -177,6 +177,7 @@ def test_bounds_are_those_of_the_page(name, page, bounds):
         "per-device": spec.max_tags_per_device,
         "tags": spec.max_tags,
         "devices": spec.max_devices_per_tag,
+        "keys": spec.max_keys,
     }
     known = {key: limit for key, limit in limits.items() if limit is not None}
     assert " ".join(f"{key}:{limit.maximum}" for key, limit in known.items()) == bounds

@@ -27,7 +27,7 @@ from audience.tag_sync.changes import (
     replace_known,
     start_sync,
 )
-from audience.tag_sync.limits import require_limits
+from audience.tag_sync.limits import find_limit_problems, require_limits
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.tags import DeviceTags, NamedScope, Scope, SyncedTag, TagChanges
 from audience.vendors.tag_spec import TagSpec
@@ -247,6 +247,57 @@ def test_limits_count_tags_outside_of_the_scope_too(limits, message):
         require_limits(state, spec)
     assert [problem.message for problem in error.value.problems] == [message]
     assert "https://pager.example/limits" in (error.value.problems[0].hint or "")
+
+
+KEYED = [SyncedTag(Tag("city", each), f"city:{each}") for each in ("oslo", "rome")]
+CITY = NamedScope(Scope(frozenset({"city"})), "named")
+SHARED = SyncedTag(Tag("tag", "x"), "city:x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "attributes", "most", "problem"),
+    [
+        ({}, {"a": KEYED[:1], "b": KEYED[1:]}, {"city": CITY}, 1, None),
+        ({"a": KEYED[:1]}, {"a": KEYED[1:]}, {"city": CITY}, 1, None),
+        ({}, {"a": KEYED}, {"city": CITY}, 1, ("two-values", "1 id with several values of 'city': a")),
+        (
+            {},
+            {"a": KEYED[:1], "b": [SHARED]},
+            {"city": CITY, "tag": SCOPES["tag"]},
+            9,
+            ("key-clash", "'city' is the key"),
+        ),
+        ({"a": KEYED[:1]}, {"b": [SHARED]}, {"tag": SCOPES["tag"]}, 9, ("key-clash", "'city' is the key")),
+        ({"a": [SHARED]}, {"a": KEYED[:1]}, {"city": CITY, "tag": SCOPES["tag"]}, 9, None),
+        (
+            {},
+            {"a": [*KEYED[:1], BARE[0]]},
+            {"city": CITY, "tag": SCOPES["tag"]},
+            1,
+            ("tag-limit", "would change 2 keys"),
+        ),
+    ],
+)
+def test_a_device_has_one_tag_of_a_key(old, new, attributes, most, problem):
+    started = {"snapshot": 1, "devices_digest": "", "started_at": 0.0}
+    state = TagState(application=APPLICATION)
+    if old:
+        every = {"city": CITY, "tag": SCOPES["tag"]}
+        state = finish(start_sync(state, name_device_tags(old), every, **started), FakeVendor())
+    state = start_sync(state, name_device_tags(new), attributes, **started)
+    spec = TagSpec(
+        family="pager",
+        forms=(),
+        build_request=None,
+        parse_reply=None,
+        rate_limits=None,
+        find_key=lambda name: name.partition(":")[0],
+        max_keys=VendorLimit(most, "https://pager.example/limits"),
+    )
+    found = [(each.code, each.message) for each in find_limit_problems(state, spec)]
+    assert len(found) == (problem is not None) and all(
+        code == problem[0] and problem[1] in text for code, text in found
+    )
 
 
 def test_no_devices_have_no_changes():

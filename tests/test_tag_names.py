@@ -45,6 +45,7 @@ at.fcm = ["vip"]
 at.airship = ["vip"]
 at.getui = ["vip"]
 at.xiaomi = ["vip"]
+at.onesignal = ["vip"]
 [age]
 order = "number"
 builtin = ["tpns", "getui"]
@@ -64,12 +65,14 @@ values = ["S", "L"]
 engagelab = "s_{value}"
 fcm = "größe-{value}"
 airship = "group.größe:{value}"
+onesignal = "größe:{value}"
 getui = "小-{value}"
 xiaomi = "小-{value}"
 [mapped.names]
 engagelab = { x = "the_x" }
 fcm = { x = "the_%20" }
 airship = { x = "group.ua_x:the_x" }
+onesignal = { x = "user:the_x" }
 getui = { x = "the x" }
 xiaomi = { x = "the;x" }
 [color.names]

@@ -222,6 +222,7 @@ def list_tag_limits(spec: TagSpec) -> dict[str, VendorLimit]:
         "tags_per_application": spec.max_tags,
         "devices_per_tag": spec.max_devices_per_tag,
         "calls_per_day": spec.max_calls_per_day,
+        "keys": spec.max_keys,
     }
     return {key: limit for key, limit in limits.items() if limit is not None}
 

@@ -123,6 +123,9 @@ class TagSpec:
         max_tags_per_device: Bound of the vendor for one device; None if no page states one.
         max_tags: Bound for an application.
         max_devices_per_tag: Bound for the devices of one tag.
+        find_key: Returns the key of a tag. A device has one tag of a key, and setting one replaces the other; all
+            changes of a device are in one call. None if tags are independent of each other.
+        max_keys: Bound for the keys whose tags a sync sets or removes.
         max_calls_per_day: Bound for the calls of each form in a day. They are made at the rates of their limits until
             the vendor refuses one; the next sync goes on from there.
         delay: How long a change may take until pushes follow it.
@@ -144,6 +147,8 @@ class TagSpec:
     max_tags_per_device: VendorLimit | None = None
     max_tags: VendorLimit | None = None
     max_devices_per_tag: VendorLimit | None = None
+    find_key: Callable[[str], str] | None = None
+    max_keys: VendorLimit | None = None
     max_calls_per_day: VendorLimit | None = None
     delay: timedelta = timedelta(0)
     error_codes: tuple[ErrorCode, ...] = ()

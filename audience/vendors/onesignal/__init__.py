@@ -12,6 +12,7 @@ from audience.vendors.onesignal.platforms import PLATFORMS
 from audience.vendors.onesignal.request_assumptions import assumptions
 from audience.vendors.onesignal.request_keys import PAGE
 from audience.vendors.onesignal.restating import restate
+from audience.vendors.onesignal.tags import TAGS
 from audience.vendors.onesignal.targeting import LIMITS, emit, parse, tag_problems, target_ids
 from audience.vendors.onesignal.vendor_view import view_atom
 from audience.vendors.spec import Vendor
@@ -34,11 +35,13 @@ VENDOR = Vendor(
     parse=parse,
     emit=emit,
     view=view_atom,
+    has_typed_tags=True,
     has_single_values=True,
     restate=restate,
     target_ids=target_ids,
     max_ids=2_000,
     builtins={**FIELDS_BY_TYPE, "platform": "isIos"},
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.onesignal",
 )

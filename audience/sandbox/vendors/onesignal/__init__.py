@@ -1,4 +1,4 @@
-"""OneSignal: POST /notifications, DELETE and GET /notifications/{id}.
+"""OneSignal: POST /notifications, DELETE and GET /notifications/{id}, and the tags of users.
 
 https://documentation.onesignal.com/reference/push-notification, /cancel-message, /idempotent-notification-requests and
 /rate-limits. An id that no device has is not reported if it is a UUID; any other fails the call. What the pages leave
@@ -17,9 +17,11 @@ from audience.sandbox.request_checks import is_string_list, parse_json_object, s
 from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.onesignal.filters import select_by_filters
 from audience.sandbox.vendors.onesignal.message_checks import check_message, split_unknown_keys
+from audience.sandbox.vendors.onesignal.user_tags import USER_ENDPOINT, handle_user_call, read_app_id
 
 NAME = "onesignal"
-PATHS = ("/notifications", "/notifications/*")
+PATHS = ("/notifications", "/notifications/*", "/apps/*")
+FURTHER_TAG_PATTERN = "{type}:{value}"
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "400", "429"
 RATE_LIMIT = (150, 1.0)  # calls, seconds, of a free application; messages and withdrawals together
 KEY_SECONDS = 30 * 86_400.0
@@ -33,11 +35,16 @@ PLATFORM_BY_FLAG = {"isIos": "ios", "isAndroid": "android", "isHuawei": "huawei"
 
 def endpoint_name(call: HttpCall) -> str:
     """Return the path that is called, with `*` in place of an id."""
+    if read_app_id(call) is not None:
+        return USER_ENDPOINT
     return "/notifications/*" if _read_message_id(call) else "/notifications"
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call; deliver, withdraw or show the message; and reply."""
+    """Check the call; deliver, withdraw or show the message, or change the user; and reply."""
+    if (app_id := read_app_id(call)) is not None:
+        _authenticate(call, app_id, state)
+        return handle_user_call(call, state)
     request = {} if call.method in ("DELETE", "GET") else parse_json_object(call.body, 400)
     _authenticate(call, request.get("app_id", call.query.get("app_id")), state)
     message_id = _read_message_id(call)

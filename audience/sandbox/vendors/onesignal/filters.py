@@ -10,6 +10,7 @@ import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, JsonObject, VendorRefusal
 from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendors.onesignal.user_tags import list_texts
 
 MAX_ENTRIES = 200
 MAX_LISTED = 20
@@ -58,31 +59,25 @@ def _match(entry: JsonObject, state: VendorState) -> DeviceMask:
     key = entry.get("key") if field == "tag" else OWN_FIELDS.get(str(field))
     if not isinstance(key, str) or not key:
         raise VendorRefusal(400, f"filters: this sandbox has no field {field}")
+    values = list_texts(key, state) if field == "tag" else _read_column(key, state)
     if relation in ("exists", "not_exists"):
-        exists = _devices_with_key(key, state)
-        return exists if relation == "exists" else ~exists
+        return np.array([(each is not None) == (relation == "exists") for each in values], dtype=np.bool_)
     if not isinstance(value, str) or not value:
         raise VendorRefusal(400, "filters: value is a string")
-    return _compare(key, relation, value, state)
+    return _compare(values, relation, value)
 
 
-def _devices_with_key(key: str, state: VendorState) -> DeviceMask:
-    """Return the devices with any value of *key*: those with the tag, or with a value in the column."""
-    devices = state.population.devices_with_tag(state.vendor, key)
-    return devices | np.array([value is not None for value in _read_values(key, state)], dtype=np.bool_)
-
-
-def _read_values(key: str, state: VendorState) -> list[str | None]:
-    values = state.population.text_values(key)
+def _read_column(name: str, state: VendorState) -> list[str | None]:
+    values = state.population.text_values(name)
     return values if values is not None else [None] * len(state.population)
 
 
-def _compare(key: str, relation: str, value: str, state: VendorState) -> DeviceMask:
-    """Return the devices whose value of *key* is in that relation to *value*; those without one match none."""
+def _compare(values: list[str | None], relation: str, value: str) -> DeviceMask:
+    """Return which of *values* are in that relation to *value*; a device without one matches none."""
     listed = value.split(",") if relation.endswith("in_array") else [value]
     if len(listed) > MAX_LISTED:
         raise VendorRefusal(400, f"filters: at most {MAX_LISTED} values")
-    found = [own is not None and _is_related(own, relation, listed) for own in _read_values(key, state)]
+    found = [own is not None and _is_related(own, relation, listed) for own in values]
     return np.array(found, dtype=np.bool_)
 
 
