@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from audience import DeviceIndex, Expr, parse
-from audience.index.ingest.build import MAX_DEVICES, MAX_SHARD_DEVICES
+from audience.index.ingest.build import MAX_SHARD_DEVICES
 from benchmarks import devices
 from benchmarks.queries import QUERIES
 from benchmarks.report import describe_environment, format_bytes, format_table, make_parser, open_folder, save_json
@@ -105,13 +105,13 @@ class Prediction:
 def predict(costs: ShardCosts, count: int, fleet: Fleet, prices: Prices = Prices()) -> Prediction:
     """Return what *count* devices take on *fleet*.
 
-    An index has at most 2^32 devices, so more are in several, whose counts are added. Shards are answered by one thread
+    Replicas have one index; of parts, each machine has one, and counts are added. Shards are answered by one thread
     each; a machine has as many at once as it has cores.
     """
     shards = math.ceil(count / MAX_SHARD_DEVICES)
     own = shards if fleet.replicas else math.ceil(shards / fleet.machines)
     nbytes = sum(costs.bytes_per_device.values()) * count
-    indexes = max(math.ceil(count / MAX_DEVICES), 1 if fleet.replicas else min(fleet.machines, shards))
+    indexes = 1 if fleet.replicas else min(fleet.machines, shards)
     builders = min(fleet.cores * (1 if fleet.replicas else fleet.machines), BUILD_CORES * indexes)
     busy = own * costs.count_seconds[ASKED] + costs.request_seconds  # seconds of one core for one count, on a machine
     rounds = math.ceil(own / fleet.cores)

@@ -3,6 +3,7 @@
 import polars as pl
 
 from audience.index.schema.columns import rank_id_columns
+from audience.index.storage.device_numbers import join_partition
 from audience.index.storage.polars_bridge import read_ids
 
 
@@ -15,7 +16,7 @@ def read_event_rows(index, event="delivered") -> pl.DataFrame:
     frames = [pl.DataFrame(schema={"id": pl.String, "at": pl.Int64})]
     for segment in index.snapshot.events.segments(event):
         start, stop = segment.row_starts[[0, -1]].tolist()
-        numbers = segment.load_numbers(start, stop).tolist()
+        numbers = join_partition(segment.partition, segment.load_numbers(start, stop)).tolist()
         columns = {"id": [id_of.get(number) for number in numbers], "at": segment.load_instants(start, stop).tolist()}
         for name, each in segment.properties.items():
             codes = each.load_codes(start, stop).tolist()

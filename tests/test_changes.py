@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from audience.index.ingest import build, encode, row_order
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import joined_shard
 from audience.index.storage.bitmaps import bitmap_to_rows
+from audience.index.storage.device_numbers import NumberSequence
 from audience.index.storage.layout import history_file
 from audience.index.storage.manifest import read_manifest
 from audience.index.storage.published import LocalStorage
@@ -173,8 +175,9 @@ class IndexChanges(RuleBasedStateMachine):
         min_gain=st.sampled_from([-math.inf, row_order.MIN_GAIN]),
         joined_rows=st.sampled_from([0, 5, joined_shard.MAX_JOINED_ROWS]),
         tokens=st.booleans(),
+        first=st.sampled_from([0, 2**32 - 5, 2**33 - 9]),
     )
-    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, joined_rows, tokens):
+    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, joined_rows, tokens, first):
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", shard),
             (compaction, "MAX_SHARD_DEVICES", shard),
@@ -186,6 +189,7 @@ class IndexChanges(RuleBasedStateMachine):
             (compaction, "MAX_DELETED_DELTA_RATIO", max_deleted),
             (row_order, "MIN_GAIN", min_gain),
             (joined_shard, "MAX_JOINED_ROWS", joined_rows),
+            (build, "NumberSequence", partial(NumberSequence, first)),
         ):
             self.patch.setattr(module, name, value)
         columns = [*DEVICE_SCHEMA, "tpns_token"] if tokens else list(DEVICE_SCHEMA)
@@ -195,8 +199,9 @@ class IndexChanges(RuleBasedStateMachine):
         self.index = DeviceIndex.build(make_table(devices, columns), self.folder / "index")
         self.state = IndexState(devices, frozenset(columns), {})
         self.state.numbers = read_numbers(self.index)
-        assert sorted(self.state.numbers.values()) == list(range(len(devices)))
         self.given_numbers = set(self.state.numbers.values())
+        assert len(self.given_numbers) == len(devices) and min(self.given_numbers, default=first) >= first
+        assert first or sorted(self.given_numbers) == list(range(len(devices)))
         self.states_by_snapshot = {1: self.state}
         self.older_reader = DeviceIndex.open(self.folder / "index"), self.state
 
@@ -232,7 +237,8 @@ class IndexChanges(RuleBasedStateMachine):
     @invariant()
     def check_rows_of_numbers(self):
         if hasattr(self, "index"):
-            wanted = np.array([*sorted(self.given_numbers, key=hash), 1 << 20, (1 << 32) - 1], dtype=np.uint32)[::-1]
+            others = {1 << 20, (1 << 32) - 1, 1 << 34} - self.given_numbers
+            wanted = np.array([*sorted(self.given_numbers, key=hash), *others], dtype=np.uint64)[::-1]
             snapshot, is_found = self.index.snapshot, np.zeros(len(wanted), dtype=np.int64)
             assert snapshot.manifest.next_number > max(self.given_numbers, default=-1)
             for shard in dict.fromkeys((*snapshot.shards, *snapshot.evaluated_shards)):

@@ -14,7 +14,7 @@ from audience.index.ingest import build
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import device_numbers, manifest
 from audience.index.storage.bitmaps import bitmap_to_rows
-from audience.index.storage.device_numbers import NumberSequence, shorten_numbers
+from audience.index.storage.device_numbers import NumberSequence, NumberSet, shorten_numbers
 from audience.index.storage.manifest import publish_manifest
 
 TABLE = pl.DataFrame({"token": list("abcdef"), "age": [3, 1, 2, 3, 1, 2]})
@@ -122,7 +122,7 @@ def test_shard_of_an_index_that_was_built_again_is_not_taken_from_the_old_one(tm
 
 
 def test_too_few_numbers_are_an_error(index, monkeypatch):
-    monkeypatch.setattr(device_numbers, "MAX_NUMBERS", 7)
+    monkeypatch.setattr(device_numbers, "MAX_NUMBERS", 7)  # of 2**63
     before = read_numbers(index)
     with pytest.raises(TableError, match=r"2 new devices, and 1 of 7 device numbers are left"):
         index.update(pl.DataFrame({"token": ["a", "x", "y"], "age": [9, 9, 9]}))
@@ -134,7 +134,7 @@ def test_too_few_numbers_are_an_error(index, monkeypatch):
         index.update(pl.DataFrame({"token": ["y"], "age": [9]}))
 
 
-def test_last_numbers_are_given_and_found(index):
+def test_last_numbers_of_a_partition_are_given_and_found(index):
     nearly_all = replace(index.snapshot.manifest, number=2, next_number=2**32 - 2)
     publish_manifest(index.snapshot.storage, nearly_all, index.snapshot.manifest)
     index.refresh()
@@ -146,15 +146,21 @@ def test_last_numbers_are_given_and_found(index):
     assert read_numbers(index) == before
     (shard,) = index.snapshot.shards
     rows, is_present = shard.rows_of_numbers(np.array([2**32 - 1, 2**32 - 3, 0], dtype=np.uint32))
+    assert (shard.files.partition, shard.numbers.load_column().dtype) == (0, np.uint32)
     assert is_present.tolist() == [True, False, True]
     assert shard.device_numbers(np.sort(rows)).tolist() in ([0, 2**32 - 1], [2**32 - 1, 0])
     assert index.verify()
-    index.remove(list("abcdefxy"))
+    index.update(pl.DataFrame({"token": ["z", "b"], "age": [1, 1]}))
+    assert read_numbers(index) == {**before, "z": 2**32}
+    assert (index.snapshot.shards[-1].files.partition, index.snapshot.shards[-1].numbers.partitions) == (None, [0, 1])
     index.compact()
-    assert (read_numbers(index), index.snapshot.manifest.next_number) == ({}, 2**32)
+    assert read_numbers(index) == {**before, "z": 2**32}
+    index.remove(list("abcdefxyz"))
+    index.compact()
+    assert (read_numbers(index), index.snapshot.manifest.next_number) == ({}, 2**32 + 1)
 
 
-@pytest.mark.parametrize("first_number", [5, 1 << 30, None])
+@pytest.mark.parametrize("first_number", [5, 1 << 30, 2**32 - 1, None])
 def test_check_finds_a_repeated_number_and_one_that_was_not_given(index, first_number):
     index.update(pl.DataFrame({"token": ["x", "y"], "age": [9, 8]}))
     published = index.snapshot.manifest
@@ -193,26 +199,52 @@ def test_damaged_number_is_never_returned(tmp_path, monkeypatch):
             read()
 
 
-def test_index_of_the_format_without_numbers_is_refused(index, monkeypatch):
+def test_index_of_the_format_with_numbers_of_32_bits_is_refused(index, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "FORMAT_VERSION", 5)
+        patch.setattr(manifest, "FORMAT_VERSION", 6)
         publish_manifest(index.snapshot.storage, replace(index.snapshot.manifest, number=2), index.snapshot.manifest)
-    with pytest.raises(InvalidIndexError, match=r"(?s)reads format 6.*build the index again"):
+    with pytest.raises(InvalidIndexError, match=r"(?s)reads format 7.*build the index again"):
         DeviceIndex.open(index.folder)
 
 
-@given(st.lists(st.integers(0, 4) | st.integers(2**32 - 5, 2**32 - 1), unique=True), st.booleans())
-def test_only_consecutive_numbers_are_shortened(numbers, is_sorted):
+@given(st.lists(st.integers(0, 4) | st.integers(2**32 - 5, 2**32 + 4), unique=True), st.booleans())
+def test_only_consecutive_numbers_of_one_partition_are_shortened(numbers, is_sorted):
     numbers = sorted(numbers) if is_sorted else numbers
-    shortened = shorten_numbers(np.array(numbers, dtype=np.uint32))
+    shortened = shorten_numbers(np.array(numbers, dtype=np.uint64))
+    crosses = len({number >> 32 for number in numbers}) > 1
     if isinstance(shortened, int):
-        assert numbers == list(range(shortened, shortened + len(numbers)))
+        assert not crosses and numbers == list(range(shortened, shortened + len(numbers)))
     else:
-        assert shortened.tolist() == numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+        assert shortened.tolist() == numbers
+        assert crosses or numbers != list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@given(*[st.lists(st.integers(0, 4) | st.integers(2**32 - 5, 2**32 + 4) | st.integers(2**33 - 2, 2**33 + 2))] * 2)
+def test_sets_of_numbers_are_those_of_python(left, right):
+    first, second = (NumberSet.of(np.array(numbers, dtype=np.uint64)) for numbers in (left, right))
+    assert NumberSet.union([first, second]).to_array().tolist() == sorted({*left, *right})
+    one, other = {*left}, {*right}
+    for found, expected in ((first, one), (first & second, one & other), (first - second, one - other)):
+        assert (len(found), found.to_array().tolist()) == (len(expected), sorted(expected))
+        for partition in range(4):
+            assert sorted(found.in_partition(partition)) == sorted(n % 2**32 for n in expected if n >> 32 == partition)
 
 
 def test_sequence_gives_each_number_once():
     sequence = NumberSequence(2**32 - 3)
     assert [sequence.take(count) for count in (0, 2, 0, 1, 0)] == [2**32 - 3, 2**32 - 3, 2**32 - 1, 2**32 - 1, 2**32]
+
+
+def test_sequence_never_gives_numbers_of_two_partitions():
+    sequence = NumberSequence(2**32 - 3)
+    assert [sequence.take(count) for count in (4, 0, 2**32 - 5, 1, 1)] == [
+        2**32,
+        2**32 + 4,
+        2**32 + 4,
+        2**33 - 1,
+        2**33,
+    ]
+    sequence = NumberSequence(2**63 - 1)
+    assert sequence.take(1) == 2**63 - 1
     with pytest.raises(TableError, match="no-numbers-left"):
         sequence.take(1)

@@ -22,6 +22,7 @@ from audience.index.ingest import build, encode
 from audience.index.ingest.cast import name_flags
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories, reject_mixed_numbers
 from audience.index.ingest.encoded_shards import write_shard
+from audience.index.query import device_set
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps
 from audience.index.storage.published import LocalStorage
@@ -368,15 +369,6 @@ def test_update_converts_strings_lists_and_numbers(tmp_path):
     assert resolve_ids(index, "alias(u1) AND city:x") == ["a"]
 
 
-def test_too_many_devices_are_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "MAX_DEVICES", 3)
-    index = build_index(tmp_path, BASE_TABLE)
-    assert_rejected(index, "too-many-devices", lambda: index.update(pl.DataFrame({"token": ["r4"]})))
-    with pytest.raises(TableError, match="build one index for each app or region"):
-        DeviceIndex.build(pl.DataFrame({"token": list("abcd")}), tmp_path / "other")
-    assert not (tmp_path / "other").exists()
-
-
 def test_update_adds_columns_only_with_new(tmp_path):
     index = build_index(tmp_path, BASE_TABLE)
     more = pl.DataFrame({"token": ["r1"], "city": ["x"]})
@@ -454,6 +446,16 @@ def test_ids_outlive_their_index(tmp_path):
     index.vacuum()
     del index
     assert (sorted(tokens), len(np.unique(rows))) == (["r1", "r2", "r3"], 2)
+
+
+def test_rows_of_the_whole_index_have_as_many_bits_as_they_need(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 2)
+    index = build_index(tmp_path, {"token": list("abcde"), "n": range(5)})
+    short = index.resolve("n > 0").global_rows()
+    monkeypatch.setattr(device_set, "MAX_SHORT_ROWS", 4)
+    long = index.resolve("n > 0").global_rows()
+    assert (short.dtype, long.dtype, short.tolist()) == (np.uint32, np.uint64, long.tolist())
+    assert index.resolve("nobody").global_rows().dtype == np.uint64
 
 
 def test_extreme_days_survive_changes(tmp_path):

@@ -4,6 +4,7 @@ from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from audience.index.changes.events import merging
 from audience.index.ingest import build
 from audience.index.ingest.events import spool
 from audience.index.storage.bitmaps import bitmap_to_rows
+from audience.index.storage.device_numbers import NumberSequence
 
 ZONE = ZoneInfo("Asia/Shanghai")
 IDS = [f"t{number}" for number in range(10)]
@@ -120,8 +122,8 @@ def read_live_events(index: DeviceIndex, name: str) -> Counter:
 class Events(RuleBasedStateMachine):
     """Changes of an index and of a plain list of events."""
 
-    @initialize(devices=st.sets(st.sampled_from(IDS), min_size=3))
-    def build(self, devices):
+    @initialize(devices=st.sets(st.sampled_from(IDS), min_size=3), first=st.sampled_from([0, 2**32 - 4, 2**33 - 9]))
+    def build(self, devices, first):
         self.folder = TemporaryDirectory()
         self.patches = [
             (build, "MAX_SHARD_DEVICES", 4),
@@ -129,6 +131,7 @@ class Events(RuleBasedStateMachine):
             (spool, "MAX_RUN_EVENTS", 9),
             (spool, "MAX_FILE_EVENTS", 7),
             (merging, "GROWTH", 2),
+            (build, "NumberSequence", partial(NumberSequence, first)),
         ]
         self.originals = [(module, name, getattr(module, name)) for module, name, _ in self.patches]
         for module, name, value in self.patches:

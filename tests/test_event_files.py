@@ -62,7 +62,7 @@ def read_segment(segment: EventSegment, tokens: dict[int, str]) -> list[tuple]:
             moment = datetime.fromtimestamp(0, ZONE) + timedelta(microseconds=instant)
             assert (moment.date() - datetime(1970, 1, 1).date()).days == day
             found = {name: texts[codes[row] - 1] for name, texts, codes in values if codes[row]}
-            events.append((tokens[number], moment, tuple(sorted(found.items()))))
+            events.append((tokens[(segment.partition << 32) + number], moment, tuple(sorted(found.items()))))
         assert numbers == sorted(numbers)
     return events
 

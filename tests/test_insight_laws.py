@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from sizes import scale_examples
 from audience import DeviceIndex, render
 from audience.index.ingest import build, encode
 from audience.index.query.insight.profile import Profile
+from audience.index.storage.device_numbers import NumberSequence
 
 AS_OF, ZONES = "2026-11-28T09:00Z", ["UTC", "Asia/Shanghai", "America/Sao_Paulo", "Asia/Kolkata"]
 NUMBERS = st.one_of(
@@ -83,6 +85,7 @@ def open_index(data) -> Iterator[tuple[DeviceIndex, list[dict], list[tuple[str, 
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "MAX_SHARD_DEVICES", data.draw(st.sampled_from([3, 1_000])))
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", data.draw(st.sampled_from([2, 4_096])))
+        patch.setattr(build, "NumberSequence", partial(NumberSequence, data.draw(st.sampled_from([0, 2**32 - 5]))))
         index = DeviceIndex.build(
             pl.DataFrame(rows, schema=SCHEMA), Path(folder) / "index", versions=["app"], tags=["tags", "vip"]
         )

@@ -18,6 +18,7 @@ from audience.index.records.recorded_batches import (
     remove_recorded_ids,
 )
 from audience.index.schema.columns import IdColumn
+from audience.index.storage.device_numbers import join_partition
 from audience.index.storage.polars_bridge import read_ids
 from audience.index.storage.write_lock import lock_for_update
 
@@ -63,9 +64,8 @@ def read_events(index, event="delivered") -> list[tuple[str, int, str, str]]:
             for each in [segment.properties[name]]
         ]
         instants = segment.load_instants(0, count).tolist()
-        for number, instant, run, state in zip(
-            segment.load_numbers(0, count).tolist(), instants, *columns, strict=True
-        ):
+        numbers = join_partition(segment.partition, segment.load_numbers(0, count)).tolist()
+        for number, instant, run, state in zip(numbers, instants, *columns, strict=True):
             if number in id_of:
                 found.append((id_of[number], (instant - NOON) // DAY, run, state))
     return sorted(found)

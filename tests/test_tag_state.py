@@ -18,6 +18,7 @@ from audience.index.records.record_files import RecordContent, load_record_list,
 from audience.index.storage.bitmaps import BitMap
 from audience.planning.catalog.loader import parse_catalog
 from audience.planning.tag_names import resolve_tag_names
+from audience.tag_sync import desired as desired_tags
 from audience.tag_sync.changes import (
     CallOutcomes,
     TagPairs,
@@ -327,6 +328,15 @@ def test_each_alias_of_a_device_has_its_tags(tmp_path):
     names = resolve_tag_names(None, EMAS, CATALOG, index.snapshot)
     desired = read_desired_tags(index.snapshot, names.names, EMAS, "alias")
     assert tags_by_id(desired.tags) == {"x": {"vip"}, "y": {"vip"}, "z": set()}
+
+
+def test_more_ids_than_positions_are_refused(tmp_path, monkeypatch):
+    index = DeviceIndex.build(pl.DataFrame({"token": list("abcd"), "tags": [["vip"]] * 4}), tmp_path / "i")
+    monkeypatch.setattr(desired_tags, "MAX_IDS", 4)
+    assert len(read_wanted(index)[1].tags.ids) == 4
+    monkeypatch.setattr(desired_tags, "MAX_IDS", 3)
+    with pytest.raises(PlanError, match="tags of 4 ids; a sync compares at most 3"):
+        read_wanted(index)
 
 
 def test_many_values_are_read_from_bit_slices(tmp_path):

@@ -26,6 +26,7 @@ from audience.tag_sync.index_values import iter_tag_rows
 from audience.tag_sync.tags import DeviceTags, SyncedTag
 from audience.vendors.spec import Vendor
 
+MAX_IDS = (1 << 32) - 1  # of which each has a position of 32 bits
 MAX_EXAMPLES = 5
 MAX_CACHED_DIGESTS = 64
 
@@ -110,13 +111,14 @@ def read_desired_tags(
         key_type: Kind of ids to which tags are bound.
 
     Raises:
-        PlanError: The index has no such ids, or devices that share one have different tags.
+        PlanError: The index has no such ids or too many, or devices that share one have different tags.
     """
     column = find_key_column(snapshot, vendor, key_type)
     is_shared = not column.is_device_id
     vendor = replace(vendor, max_id_length=None) if is_shared else vendor  # the limit is that of device ids
     counts = _Rejections()
     parts = [part for shard in snapshot.shards for part in _iter_deliverable(shard, column, vendor, counts)]
+    _reject_too_many_ids(sum(len(part.ids) for part in parts))
     ids, positions = _sort_ids([part.ids for part in parts])
     rows = _place_tags(parts, positions, names, len(ids))
     if len(ids) < sum(map(len, positions)):
@@ -173,6 +175,13 @@ def _iter_deliverable(shard: Shard, column: IdColumn, vendor: Vendor, rejections
         invalid = mark_invalid_ids(ids, vendor)
         rejections.add(ids.filter(invalid))
         yield _ShardIds(shard, rows[has_id.to_numpy()][~invalid.to_numpy()], ids.filter(~invalid).alias("id"))
+
+
+def _reject_too_many_ids(count: int) -> None:
+    """Raise PlanError for more ids than positions of 32 bits can count."""
+    if count > MAX_IDS:
+        message = f"tags of {count:,} ids; a sync compares at most {MAX_IDS:,}"
+        raise PlanError(Problem("too-many-devices", message, hint="sync one index for each app or region"))
 
 
 def _sort_ids(parts: Sequence[pl.Series]) -> tuple[pl.Series, list[NDArray[np.uint32]]]:

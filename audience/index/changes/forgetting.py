@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
 from audience.counts import format_count
@@ -27,6 +26,7 @@ from audience.index.schema.columns import IdColumn, list_id_calls, select_id_col
 from audience.index.storage import bitmaps, id_search, polars_bridge
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.deleted_rows import read_deleted_rows
+from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.events.device_removal import count_events, names_any, remove_devices_from_file
 from audience.index.storage.events.event_file import OpenEventFile
 from audience.index.storage.id_lists import read_id_list, write_id_list
@@ -43,8 +43,6 @@ from audience.language.grammar import tokenize, unquote_token
 from audience.language.parser import parse_saved
 from audience.language.printer import render
 from audience.progress import Progress
-
-Numbers = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ def _find_person(
     is_live = np.zeros(len(numbers_with_id), dtype=np.bool_)
     for shard in live.values():
         is_live |= shard.rows_of_numbers(numbers_with_id)[1]
-    numbers = np.union1d(live_numbers, numbers_with_id[~is_live]).astype(np.uint32)
+    numbers = np.union1d(live_numbers, numbers_with_id[~is_live])
     for name, shard in shards.items():
         rows[name] |= bitmaps.rows_to_bitmap(np.sort(shard.rows_of_numbers(numbers)[0]))
     found = _collect_ids(shards, rows)
@@ -192,7 +190,7 @@ def _rows_with_ids(shard: Shard, columns: Iterable[IdColumn], ids: pl.Series) ->
 
 def _numbers_of(shards: Iterable[Shard], rows: Mapping[str, BitMap]) -> Numbers:
     parts = [shard.device_numbers(bitmaps.bitmap_to_rows(rows[shard.name])) for shard in shards]
-    return np.unique(np.concatenate([np.empty(0, np.uint32), *parts])).astype(np.uint32)
+    return np.unique(np.concatenate([np.empty(0, np.uint32), *parts]))
 
 
 def _collect_ids(shards: Mapping[str, Shard], rows: Mapping[str, BitMap]) -> dict[IdColumn, set[str]]:

@@ -18,7 +18,6 @@ from audience.index.changes.compaction import (
     rewrite_groups,
     select_stale_groups,
 )
-from audience.index.ingest.build import reject_too_many_devices
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.encoded_shards import write_shard
 from audience.index.ingest.events.event_changes import EventChanges
@@ -101,7 +100,6 @@ class UpdateSession:
         """Publish *shards* as the next snapshot."""
         number = self.manifest.number + 1
         device_count = sum(shard.device_count for shard in shards)
-        reject_too_many_devices(device_count)
         deleted = {shard.name: shard.deleted for shard in shards if shard.deleted}
         changed = replace(
             self.manifest,

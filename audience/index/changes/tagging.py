@@ -5,7 +5,6 @@ from itertools import chain, count
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from audience.counts import format_count
 from audience.errors import Problem, TableError
@@ -27,6 +26,7 @@ from audience.index.schema.column_roles import require_unique_names
 from audience.index.schema.columns import Column, select_device_id_columns
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.list_columns import as_lists
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -228,9 +228,9 @@ def _changing_rows(
 
 def _decode_in_chunks(
     matches: Iterable[ShardMatches], columns: Sequence[Column]
-) -> Iterator[tuple[DeviceTable, NDArray[np.uint32]]]:
+) -> Iterator[tuple[DeviceTable, Numbers]]:
     """Decode the matched devices and their numbers, at most MAX_CHUNK_DEVICES at once unless one shard has more."""
-    tables, numbers, device_count = list[DeviceTable](), list[NDArray[np.uint32]](), 0
+    tables, numbers, device_count = list[DeviceTable](), list[Numbers](), 0
     categories = new_categories(columns)
     for shard, matched in matches:
         rows = matched["row"].to_numpy()

@@ -29,7 +29,7 @@ from audience.index.ingest.reader import SourceTable
 from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import KEY_COLUMN, Column
-from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
+from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence, number_type, partition_of
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -203,7 +203,8 @@ def _assign_numbers(known: Sequence[ShardMatches], device_count: int, unused: Nu
     first = unused.take(new_count)
     if not kept:
         return first
-    return np.concatenate([*kept, np.arange(first, first + new_count, dtype=np.uint32)])
+    new = np.arange(first, first + new_count, dtype=number_type([partition_of(first)]))
+    return np.concatenate([*kept, new])
 
 
 def _merge_devices(

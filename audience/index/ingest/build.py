@@ -52,7 +52,6 @@ from audience.progress import Progress
 
 WriteShards: TypeAlias = Callable[[SourceTable, NumberSequence], list[Shard]]
 
-MAX_DEVICES = 2**32
 MAX_SHARD_DEVICES = 1 << 22  # rows of a shard; larger shards are faster to query and take more memory to build
 MAX_SHOWN_ROWS = 5
 
@@ -124,7 +123,6 @@ def _build_folder(
             _open_shards(source, path, roles, reading, storage, progress, cluster) as (readable, write),
             open_table(readable, roles, vendors, reading, log, progress) as table,
         ):
-            reject_too_many_devices(table.row_count)
             shards = _write_index(storage, table, replaced, write, progress, allow_loss)
             log.commit()
             lost = find_lost_tags(replaced, shards)
@@ -247,13 +245,6 @@ def _lock_if_replacing(path: Path, replace: bool) -> Iterator[None]:
             message = f"{path} cannot be replaced: tags are being synced from it"
             raise LockedError(Problem("locked", message, hint="wait for the sync, or run `audience cancel`"))
         yield
-
-
-def reject_too_many_devices(device_count: int) -> None:
-    """Raise TableError for more devices than 32-bit row numbers can count."""
-    if device_count > MAX_DEVICES:
-        message = f"{device_count:,} devices; {MAX_DEVICES:,} is the limit"
-        raise TableError(Problem("too-many-devices", message, hint="build one index for each app or region"))
 
 
 def reject_duplicate_ids(

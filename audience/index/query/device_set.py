@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from operator import and_, or_, sub, xor
 from typing import Any
 
@@ -36,6 +37,8 @@ from audience.index.storage.single_ids import find_rows
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Ids
 from audience.vendors import get_vendor
+
+MAX_SHORT_ROWS = 1 << 32  # of which each has a number of 32 bits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,14 +149,25 @@ class DeviceSet:
         """Iterate over the shards that have any of the devices, each with their rows in rising order."""
         return ((shard, bitmaps.bitmap_to_rows(bitmap)) for shard, bitmap in self._bitmaps_of_shards())
 
-    def global_rows(self) -> NDArray[np.uint32]:
-        """Return the row numbers in the whole index: rows of a shard follow all rows of the shards before it."""
+    def global_rows(self) -> NDArray[np.uint32] | NDArray[np.uint64]:
+        """Return the row numbers in the whole index: rows of a shard follow all rows of the shards before it.
+
+        They have 64 bits if the index has more than 2³² rows.
+        """
+        if sum(shard.row_count for shard in self.snapshot.shards) > MAX_SHORT_ROWS:
+            return self._list_long_rows()
         rows, first_row, position = np.empty(len(self), dtype=np.uint32), 0, 0
         for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True):
             rows_of_shard = rows[position : position + len(bitmap)]
             bitmaps.fill_shifted_rows(bitmap, first_row, rows_of_shard)
             first_row, position = first_row + shard.row_count, position + len(bitmap)
         return rows
+
+    def _list_long_rows(self) -> NDArray[np.uint64]:
+        firsts = accumulate((shard.row_count for shard in self.snapshot.shards), initial=0)
+        pairs = zip(firsts, self.bitmaps, strict=False)
+        parts = [bitmaps.bitmap_to_rows(bitmap) + np.uint64(first) for first, bitmap in pairs]
+        return np.concatenate([np.empty(0, dtype=np.uint64), *parts])
 
     @check_arguments
     def ids(self, vendor: str | None = None) -> pl.Series:

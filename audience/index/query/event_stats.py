@@ -7,7 +7,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from audience.index.schema.columns import Role
-from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, rows_to_bitmap
+from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
+from audience.index.storage.device_numbers import NumberSet
 from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -48,26 +49,19 @@ def collect_event_stats(snapshot: Snapshot) -> list[EventStats]:
     return [_describe_event(snapshot, name, live) for name in snapshot.events.names()]
 
 
-def live_numbers(shards: Sequence[Shard]) -> BitMap:
+def live_numbers(shards: Sequence[Shard]) -> NumberSet:
     """Return the numbers of the live devices."""
-    numbers = BitMap()
-    for shard in shards:
-        first = shard.files.first_number
-        if first is not None and not shard.deleted:
-            numbers.add_range(first, first + shard.row_count)
-        else:
-            numbers |= rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(shard.live_rows))))
-    return numbers
+    return NumberSet.union(shard.numbers.to_set(shard.live_rows) for shard in shards)
 
 
-def _describe_event(snapshot: Snapshot, name: str, live: BitMap) -> EventStats:
+def _describe_event(snapshot: Snapshot, name: str, live: NumberSet) -> EventStats:
     log = snapshot.events
     numbers, coverage, segments = log.numbers(name), log.coverage(name), log.segments(name)
     removed = numbers - live
     return EventStats(
         name,
         len(numbers) - len(removed),
-        sum(_count_events(segment, removed) for segment in segments),
+        sum(_count_events(segment, removed.in_partition(segment.partition)) for segment in segments),
         _to_date(min((int(segment.days[0]) for segment in segments), default=None)),
         _to_date(max((int(segment.days[-1]) for segment in segments), default=None)),
         _to_date(coverage.first_day),

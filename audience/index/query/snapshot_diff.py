@@ -10,7 +10,8 @@ from audience.errors import ExpressionError
 from audience.html_table import format_html_table
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.evaluate import resolve_rows
-from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, rows_to_bitmap
+from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
+from audience.index.storage.device_numbers import NumberSet
 from audience.index.storage.kept_snapshots import open_kept_snapshot
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
@@ -88,7 +89,7 @@ def diff_snapshots(expr: Expr, snapshot: Snapshot, from_: int, to: int, asked: A
     )
 
 
-def _find_numbers(expr: Expr, snapshot: Snapshot, asked: AsOf) -> BitMap:
+def _find_numbers(expr: Expr, snapshot: Snapshot, asked: AsOf) -> NumberSet:
     """Return the numbers of the devices of *expr*. Raises ExpressionError, naming the snapshot, if it cannot answer."""
     try:
         return _list_numbers(snapshot, resolve_rows(expr, snapshot, asked))
@@ -98,15 +99,14 @@ def _find_numbers(expr: Expr, snapshot: Snapshot, asked: AsOf) -> BitMap:
         raise ExpressionError(*problems) from None
 
 
-def _list_numbers(snapshot: Snapshot, rows_by_shard: Sequence[BitMap]) -> BitMap:
-    numbers = BitMap()
-    for shard, rows in zip(snapshot.shards, rows_by_shard, strict=True):
-        numbers |= rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(rows))))
-    return numbers
+def _list_numbers(snapshot: Snapshot, rows_by_shard: Sequence[BitMap]) -> NumberSet:
+    return NumberSet.union(
+        shard.numbers.to_set(rows) for shard, rows in zip(snapshot.shards, rows_by_shard, strict=True)
+    )
 
 
-def _select_devices(numbers: BitMap, snapshot: Snapshot) -> DeviceSet:
+def _select_devices(numbers: NumberSet, snapshot: Snapshot) -> DeviceSet:
     """Return the devices of *snapshot* with these numbers."""
-    wanted = bitmap_to_rows(numbers)
+    wanted = numbers.to_array()
     rows = [rows_to_bitmap(np.sort(shard.rows_of_numbers(wanted)[0])) for shard in snapshot.shards]
     return DeviceSet(rows, snapshot)

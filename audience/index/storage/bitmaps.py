@@ -89,6 +89,7 @@ def rows_to_bitmap(rows: NDArray[np.uint32]) -> BitMap:
     >>> rows_to_bitmap(np.array([3, 1], dtype=np.uint32))
     BitMap([1, 3])
     """
+    assert rows.dtype != np.uint64, "a number of 64 bits is no row"
     buffer = array.array("I")
     buffer.frombytes(np.ascontiguousarray(rows, dtype=np.uint32).view(np.uint8).data)
     return BitMap(buffer)

@@ -24,6 +24,7 @@ from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
 from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
+from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.language.ast import (
@@ -122,7 +123,7 @@ class JoinedShard(Shard):
             for start, stop in ranges
         ]
 
-    def device_numbers(self, rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    def device_numbers(self, rows: NDArray[np.uint32]) -> Numbers:
         """Return the numbers of the devices in *rows*, which rise."""
         bounds = np.searchsorted(rows, [*self.offsets, self.row_count])
         rows_of_parts = [
@@ -131,7 +132,7 @@ class JoinedShard(Shard):
         ]
         return np.concatenate([part.device_numbers(own) for part, own in zip(self.parts, rows_of_parts, strict=True)])
 
-    def rows_of_numbers(self, numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def rows_of_numbers(self, numbers: Numbers) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Find the live rows of the devices with *numbers*, as `Shard.rows_of_numbers` does."""
         rows = np.zeros(len(numbers), dtype=np.uint32)
         is_present = np.zeros(len(numbers), dtype=np.bool_)

@@ -118,7 +118,8 @@ class ShardFiles:
 
     `file_sizes` and `data_ranges` are by kind of file; a data range holds the large columns of the file, in bytes from
     its start. `checksum` is that of the file of checksums. If the numbers of the devices are consecutive,
-    `first_number` is that of the device in the first row; else it is None, and the file of ids has the numbers.
+    `first_number` is that of the device in the first row; else it is None, and the file of ids has the numbers: their
+    lower 32 bits if all are of one `partition`, else 64 bits, and that is None.
     """
 
     name: str
@@ -127,6 +128,7 @@ class ShardFiles:
     data_ranges: Mapping[str, tuple[int, int]]
     checksum: str
     first_number: int | None
+    partition: int | None
 
     def file_name(self, kind: str) -> str:
         """Return the name of a file in the folder of the shards."""

@@ -19,7 +19,7 @@ from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.published import Storage, VersionedBytes, wrap_os_errors
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup, StoredIds
 from audience.index.storage.croaring import Words
-from audience.index.storage.device_numbers import NumberIndex
+from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
@@ -37,6 +37,7 @@ from audience.index.storage.layout import (
 from audience.index.storage.packed_words import WordBytes, fill_words, view_word_bytes, word_count
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.shard_group import ShardGroup
+from audience.index.storage.shard_numbers import ShardNumbers
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
@@ -353,45 +354,24 @@ class Shard:
         """Return whether JSON writes all ids of a column without escapes."""
         return column.stored_name in self._id_stats and self._id_stats[column.stored_name].is_json_safe
 
-    def device_numbers(self, rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return the numbers of the devices in *rows*, which rise."""
-        first = self.files.first_number
-        if first is not None:
-            return (rows + np.int64(first)).astype(np.uint32)
-        file, location = self._data_files[IDS], self._id_table.buffer_locations(NUMBER_COLUMN)[1]
-        assert location is not None
-        file.verify_rows(location[0], np.dtype(np.uint32).itemsize, rows)
-        return np.frombuffer(file.data, dtype=np.uint32, count=self.row_count, offset=location[0])[rows]
-
-    def load_numbers(self) -> NDArray[np.uint32]:
-        """Return the numbers of the devices in all rows of a shard that keeps a column of them, without a copy."""
-        file, location = self._data_files[IDS], self._id_table.buffer_locations(NUMBER_COLUMN)[1]
-        assert location is not None
-        _read_buffer(file, location)
-        return np.frombuffer(file.data, dtype=np.uint32, count=self.row_count, offset=location[0])
-
-    def rows_with_numbers(self, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return the rows of those devices of a shard with a column of numbers that have one of *numbers*."""
-        rows, is_present = self._number_index.find(numbers)
-        return rows[is_present]
-
     @cached_property
-    def _number_index(self) -> NumberIndex:
-        return NumberIndex.of(self.device_numbers(np.arange(self.row_count, dtype=np.uint32)))
+    def numbers(self) -> ShardNumbers:
+        """Return the numbers of the devices, including those of deleted rows."""
+        has_column = self.files.first_number is None
+        location = self._id_table.buffer_locations(NUMBER_COLUMN)[1] if has_column else None
+        return ShardNumbers(self.files, self._data_files[IDS], 0 if location is None else location[0])
 
-    def rows_of_numbers(self, numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def device_numbers(self, rows: NDArray[np.uint32]) -> Numbers:
+        """Return the numbers of the devices in *rows*, which rise."""
+        return self.numbers.of_rows(rows)
+
+    def rows_of_numbers(self, numbers: Numbers) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Find the live rows of the devices with *numbers*.
 
         Returns:
             The rows of those that are present, in the order of *numbers*, and which of *numbers* these are.
         """
-        first = self.files.first_number
-        if first is None:
-            rows, is_present = self._number_index.find(numbers)
-        else:
-            offsets = numbers - np.int64(first)
-            is_present = (offsets >= 0) & (offsets < self.row_count)
-            rows = offsets.astype(np.uint32)
+        rows, is_present = self.numbers.find(numbers)
         if self.deleted:
             is_present &= ~np.isin(rows, bitmaps.bitmap_to_rows(self.deleted))
         return rows[is_present], is_present

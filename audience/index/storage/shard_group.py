@@ -26,7 +26,7 @@ class ShardGroup:
         self.threads = threads
         self._events = events
         self.event_lock = Lock()
-        self.event_numbers: dict[Expr, RowSet] = {}  # numbers of devices; of the last few conditions about events
+        self.event_numbers: dict[Expr, dict[int, RowSet]] = {}  # by partition; of the last few conditions about events
         self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
 
@@ -44,11 +44,14 @@ class ShardGroup:
         assert self._events is not None, "only the shards of a snapshot have events"
         return self._events
 
-    def keep_numbers(self, expr: Expr, numbers: RowSet) -> RowSet:
-        """Keep the numbers of the devices of *expr* until some other expressions were answered, and return them."""
-        if len(self.event_numbers) >= MAX_CHOSEN_EXPRS:
+    def keep_numbers(self, expr: Expr, partition: int, numbers: RowSet) -> RowSet:
+        """Keep the numbers of the devices of *expr* in a partition until some other expressions were answered.
+
+        Return them.
+        """
+        if expr not in self.event_numbers and len(self.event_numbers) >= MAX_CHOSEN_EXPRS:
             self.event_numbers = {}
-        self.event_numbers[expr] = numbers
+        self.event_numbers.setdefault(expr, {})[partition] = numbers
         return numbers
 
     def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:

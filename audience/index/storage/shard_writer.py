@@ -16,7 +16,13 @@ from audience.index.schema.columns import Role
 from audience.index.storage import arrow_file, bitmaps
 from audience.index.storage.arrow_file import ByteRange
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.device_numbers import DeviceNumbers, shorten_numbers
+from audience.index.storage.device_numbers import (
+    DeviceNumbers,
+    find_partitions,
+    lower_bits,
+    partition_of,
+    shorten_numbers,
+)
 from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.layout import (
     CHECKSUMS,
@@ -91,6 +97,9 @@ def write_shard_files(
     drafts = {kind: _open_draft(storage, shard_name, kind) for kind in DATA_FILES}
     numbers = shorten_numbers(numbers)
     first_number = numbers if isinstance(numbers, int) else None
+    partition = _find_partition(numbers)
+    if partition is not None and not isinstance(numbers, int):
+        numbers = lower_bits(numbers)
     with ThreadPoolExecutor(1) as executor:
         tags_range = executor.submit(_write_tags_file, drafts[TAGS], encoded_attributes)
         columns = list(id_columns)
@@ -99,7 +108,16 @@ def write_shard_files(
         data_ranges[TAGS] = tags_range.result()
     sizes = {kind: draft.stat().st_size for kind, draft in drafts.items()}
     checksums = {kind: hash_file_blocks(draft) for kind, draft in drafts.items()}
-    return _finish_shard(storage, ShardFiles(shard_name, row_count, sizes, data_ranges, "", first_number), checksums)
+    files = ShardFiles(shard_name, row_count, sizes, data_ranges, "", first_number, partition)
+    return _finish_shard(storage, files, checksums)
+
+
+def _find_partition(numbers: DeviceNumbers) -> int | None:
+    """Return the partition of *numbers*, or None if they are of several."""
+    if isinstance(numbers, int):
+        return partition_of(numbers)
+    partitions = find_partitions(numbers)
+    return partitions[0] if len(partitions) == 1 else None
 
 
 def write_retagged_files(storage: Storage, shard_name: str, shard: Shard, tags: EncodedAttribute) -> PendingShard:
@@ -114,7 +132,7 @@ def write_retagged_files(storage: Storage, shard_name: str, shard: Shard, tags: 
         storage.link_draft(shard_file(shard_file_name(shard_name, kind)), shard_file(old.file_name(kind)))
     sizes = {**old.file_sizes, TAGS: draft.stat().st_size}
     checksums = {IDS: shard.block_checksums(IDS), LOOKUP: shard.block_checksums(LOOKUP), TAGS: hash_file_blocks(draft)}
-    files = ShardFiles(shard_name, shard.row_count, sizes, data_ranges, "", old.first_number)
+    files = ShardFiles(shard_name, shard.row_count, sizes, data_ranges, "", old.first_number, old.partition)
     return _finish_shard(storage, files, checksums)
 
 

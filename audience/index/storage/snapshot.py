@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from audience.errors import DamagedError, InvalidIndexError, Problem
 from audience.html_table import format_html_table
 from audience.index.schema.columns import IdColumn, Role
-from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, full_bitmap, rows_to_bitmap
+from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
+from audience.index.storage.device_numbers import PARTITION_BITS
 from audience.index.storage.event_context import EventContext
 from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.events.waiting_file import map_waiting_events
@@ -191,12 +190,17 @@ class Snapshot:
 
     def _verify_numbers(self) -> None:
         """Raise DamagedError if two devices have one number, or one has a number that was not given yet."""
-        given, numbers = full_bitmap(self.manifest.next_number), BitMap()
+        known: dict[int, BitMap] = {}
         for shard in self.shards:
-            of_shard = rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(shard.live_rows))))
-            if len(of_shard) < shard.device_count or numbers.intersect(of_shard) or not of_shard <= given:
+            of_shard = shard.numbers.to_set(shard.live_rows)
+            is_wrong = len(of_shard) < shard.device_count
+            for partition, numbers in of_shard.by_partition.items():
+                given = self.manifest.next_number - (partition << PARTITION_BITS)
+                earlier = known.get(partition, BitMap())
+                is_wrong |= numbers.max() >= given or earlier.intersect(numbers)
+                known[partition] = earlier | numbers
+            if is_wrong:
                 raise damaged_error(self.storage.location, f", the numbers of devices of the shard {shard.name},")
-            numbers |= of_shard
 
 
 def open_snapshot(

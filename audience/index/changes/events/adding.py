@@ -33,7 +33,7 @@ from audience.index.changes.session import UpdateSession
 from audience.index.ingest.bad_rows import BadRowLog, open_bad_row_log
 from audience.index.ingest.events.ahead import iter_ahead
 from audience.index.ingest.events.batch_names import FrameHasher, name_file_batch
-from audience.index.ingest.events.encoding import DAY, ID, NUMBER, encode_events
+from audience.index.ingest.events.encoding import DAY, ID, NUMBER, encode_events, find_partition
 from audience.index.ingest.events.event_table import EventColumns, EventTable, open_event_table
 from audience.index.ingest.events.spool import EventSpool
 from audience.index.ingest.events.waiting import keep_waiting
@@ -334,6 +334,7 @@ def _write_files(
         if not len(kept):
             continue
         counts.update(count_names(kept, events))
-        entry = changes.add_file(encode_events(kept, events, table.properties), [EventBatch(names)])
+        rows = encode_events(kept, events, table.properties)
+        entry = changes.add_file(rows, [EventBatch(names)], find_partition(kept))
         nbytes += 0 if entry is None else entry.nbytes
     return dict(counts), nbytes

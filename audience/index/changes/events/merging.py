@@ -5,6 +5,7 @@ file has grown some times larger. What one addition writes stays within a multip
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -24,9 +25,10 @@ MAX_JOINED_BYTES = 1 << 26  # of the files that such an addition joins
 def merge_small_files(changes: EventChanges, added_bytes: int) -> None:
     """Join files of one size after an addition of *added_bytes*, in work that is small beside it, or small at all."""
     budget = MAX_JOINED_BYTES if added_bytes <= SMALL_BATCH_BYTES else added_bytes
-    while files := plan_merge(changes.files, budget):
-        budget -= sum(file.entry.nbytes for file in files)
-        changes.rewrite_files(files)
+    for partition in sorted({file.directory.partition for file in changes.files}):
+        while files := plan_merge([each for each in changes.files if each.directory.partition == partition], budget):
+            budget -= sum(file.entry.nbytes for file in files)
+            changes.rewrite_files(files)
 
 
 def plan_merge(files: Sequence[OpenEventFile], budget: int) -> list[OpenEventFile]:
@@ -46,15 +48,25 @@ def plan_merge(files: Sequence[OpenEventFile], budget: int) -> list[OpenEventFil
 def compact_events(changes: EventChanges, shards: Sequence[Shard]) -> None:
     """Join consecutive files as far as they fit in one, and drop the events of devices that are not there."""
     live = live_numbers(shards)
-    files = sorted(changes.files, key=lambda file: (file.entry.first_day, file.entry.last_day, file.entry.name))
+    files = sorted(changes.files, key=_order_of)
     groups = list[list[OpenEventFile]]()
     for file in files:
-        if not groups or _count_rows([*groups[-1], file]) > spool.MAX_FILE_EVENTS:
+        if not groups or not _is_joinable(groups[-1], file):
             groups.append([])
         groups[-1].append(file)
     for group in groups:
-        if len(group) > 1 or _has_removed(changes, group[0], live):
-            changes.rewrite_files(group, lambda rows: keep_numbers(rows, live))
+        live_in_group = live.in_partition(group[0].directory.partition)
+        if len(group) > 1 or _has_removed(changes, group[0], live_in_group):
+            changes.rewrite_files(group, partial(keep_numbers, numbers=live_in_group))
+
+
+def _order_of(file: OpenEventFile) -> tuple[int, int, int, str]:
+    return file.directory.partition, file.entry.first_day, file.entry.last_day, file.entry.name
+
+
+def _is_joinable(files: Sequence[OpenEventFile], file: OpenEventFile) -> bool:
+    is_same = files[0].directory.partition == file.directory.partition
+    return is_same and _count_rows([*files, file]) <= spool.MAX_FILE_EVENTS
 
 
 def keep_numbers(rows: EventRows, numbers: BitMap) -> EventRows:

@@ -37,7 +37,7 @@ from audience.index.changes.events.event_frames import (
 )
 from audience.index.changes.session import UpdateSession
 from audience.index.ingest.events import spool
-from audience.index.ingest.events.encoding import DAY, EVENT, encode_events
+from audience.index.ingest.events.encoding import DAY, EVENT, encode_events, find_partition
 from audience.index.ingest.events.event_table import EventColumns, EventTable
 from audience.index.ingest.events.spool import concat_events, divide_events, plan_groups
 from audience.index.ingest.locations.fetching import Source
@@ -373,8 +373,8 @@ def _write_group(task: _GroupTask) -> list[_WrittenFile]:
     for number, frame in enumerate(divide_events([_read_run(run, task) for run in task.runs], properties)):
         kept = drop_outdated(frame, events, task.ranges)
         if len(kept):
-            rows = encode_events(kept, events, properties)
-            entry = write_event_file(storage, f"{number}.events", rows, [EventBatch(task.batches)])
+            rows, batches = encode_events(kept, events, properties), [EventBatch(task.batches)]
+            entry = write_event_file(storage, f"{number}.events", rows, batches, find_partition(kept))
             path = storage.folder / SHARDS_FOLDER / entry.name
             written.append(_WrittenFile(path, entry, count_names(kept, events)))
     return written

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -14,7 +15,15 @@ from audience.index.ingest.events.waiting import add_arrived, carry_waiting
 from audience.index.ingest.local_times import to_wall_clock
 from audience.index.schema.columns import Column, IdColumn, rank_id_columns
 from audience.index.storage import bitmaps, polars_bridge
+from audience.index.storage.device_numbers import (
+    Numbers,
+    find_partitions,
+    is_in_partition,
+    join_partition,
+    lower_bits,
+)
 from audience.index.storage.events.rewriting import load_rows, sort_rows
+from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.events.writer import EventRows
 from audience.index.storage.manifest import EventRange
 from audience.index.storage.published import Storage
@@ -28,15 +37,16 @@ from audience.progress import Progress
 class NewNumbers:
     """Numbers of devices in an old index, in rising order, and in a new one."""
 
-    old: NDArray[np.uint32]
-    new: NDArray[np.uint32]
+    old: Numbers
+    new: Numbers
 
-    def translate(self, numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-        """Return the new number of each of *numbers*, and which of them have one."""
+    def translate(self, numbers: Numbers, partition: int) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """Return the lower bits of the new number of each of *numbers*, and which have one of a partition."""
         if not len(self.old):
-            return np.zeros_like(numbers), np.zeros(len(numbers), dtype=np.bool_)
+            return np.zeros(len(numbers), dtype=np.uint32), np.zeros(len(numbers), dtype=np.bool_)
         at = np.minimum(np.searchsorted(self.old, numbers), len(self.old) - 1)
-        return self.new[at], self.old[at] == numbers
+        new = self.new[at]
+        return lower_bits(new), (self.old[at] == numbers) & is_in_partition(new, partition)
 
 
 def carry_events(
@@ -65,12 +75,14 @@ def carry_events(
         changes.ranges = {event: _inner_range(kept) for event, kept in changes.ranges.items()}
     if old.events.files and key is not None:
         translation = map_numbers(old.shards, shards, key)
+        partitions = find_partitions(translation.new)
         opened = EventChanges.start(old.storage, manifest, old.events)
         for done, file in enumerate(old.events.files):
             progress("carrying events over", done, len(old.events.files))
             segments = opened.open_segments(file)
-            rows = (_carry_rows(load_rows(segment), translation, old.timezone, timezone) for segment in segments)
-            changes.add_file(rows, file.directory.batches)
+            for partition in partitions:
+                carry = partial(_carry_rows, translation, (old.timezone, timezone), partition)
+                changes.add_file(map(carry, segments), file.directory.batches, partition)
     carry_waiting(changes, old.storage, manifest.waiting_events)
     add_arrived(changes, shards)
     return changes
@@ -84,7 +96,8 @@ def find_common_column(old: Sequence[IdColumn], columns: Sequence[Column]) -> Id
 
 def map_numbers(old_shards: Sequence[Shard], new_shards: Sequence[Shard], key: IdColumn) -> NewNumbers:
     """Return the numbers of the devices that have the same id in both."""
-    old, new = [np.empty(0, dtype=np.uint32)], [np.empty(0, dtype=np.uint32)]
+    old: list[Numbers] = [np.empty(0, dtype=np.uint32)]
+    new: list[Numbers] = [np.empty(0, dtype=np.uint32)]
     for shard in old_shards:
         rows = bitmaps.bitmap_to_rows(shard.live_rows)
         ids = polars_bridge.read_ids(shard, key).gather(pl.Series(rows))
@@ -97,8 +110,10 @@ def map_numbers(old_shards: Sequence[Shard], new_shards: Sequence[Shard], key: I
     return NewNumbers(old_numbers[order], new_numbers[order])
 
 
-def _carry_rows(rows: EventRows, translation: NewNumbers, old_zone: str, new_zone: str) -> EventRows:
-    numbers, is_known = translation.translate(rows.numbers)
+def _carry_rows(translation: NewNumbers, zones: tuple[str, str], partition: int, segment: EventSegment) -> EventRows:
+    """Return the events of *segment*, between two time zones, of the devices whose new numbers are of a partition."""
+    rows, (old_zone, new_zone) = load_rows(segment), zones
+    numbers, is_known = translation.translate(join_partition(segment.partition, rows.numbers), partition)
     carried = replace(rows, numbers=numbers).take(is_known)
     if not len(carried):
         return carried

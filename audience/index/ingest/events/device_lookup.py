@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import bitmaps, id_column, id_search, polars_bridge
+from audience.index.storage.device_numbers import Numbers, number_type
 from audience.index.storage.id_lookup import ROW_MASK, HashTable, rows_of_table
 from audience.index.storage.shard import SPARSE_RATIO, Shard
 
@@ -18,13 +19,14 @@ from audience.index.storage.shard import SPARSE_RATIO, Shard
 class FoundDevices:
     """Number of the device of each of some ids, and which of them a device has; other numbers have no meaning."""
 
-    numbers: NDArray[np.uint32]
+    numbers: Numbers
     is_known: NDArray[np.bool_]
 
 
 def find_devices(shards: Sequence[Shard], column: IdColumn, ids: pl.Series) -> FoundDevices:
     """Return the numbers of the live devices with *ids*, of which some may be there several times."""
-    found = FoundDevices(np.zeros(len(ids), dtype=np.uint32), np.zeros(len(ids), dtype=np.bool_))
+    dtype = number_type(partition for shard in shards for partition in shard.numbers.partitions)
+    found = FoundDevices(np.zeros(len(ids), dtype=dtype), np.zeros(len(ids), dtype=np.bool_))
     dense = [shard for shard in shards if len(ids) * SPARSE_RATIO > shard.row_count]
     if dense:
         _find_many(dense, column, ids, found)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from audience.index.ingest.cast import format_values
 from audience.index.ingest.dictionary import as_scaled_ints, encode_dictionary, encode_flags
 from audience.index.schema.columns import Column, Role
+from audience.index.storage.device_numbers import lower_bits, partition_of
 from audience.index.storage.events.stored_values import StoredValues
 from audience.index.storage.events.writer import EventRows, PropertyRows
 
@@ -28,8 +29,8 @@ def encode_events(
     """Yield the events of each name.
 
     Args:
-        frame: Columns of events, those of names being positions in *names*, and a column for each of *properties*, as
-            `property_column` calls it.
+        frame: Columns of events of devices of one partition, those of names being positions in *names*, and a column
+            for each of *properties*, as `property_column` calls it.
         names: Names of events.
         properties: Columns of the properties, with their roles.
         batch: Number of the batch in the file.
@@ -38,7 +39,8 @@ def encode_events(
         return
     parts = frame.partition_by(EVENT) if frame[EVENT].n_unique() > 1 else [frame]
     for events in sorted(parts, key=lambda part: names[part[EVENT][0]]):
-        days, numbers, instants = (events[name].to_numpy() for name in (DAY, NUMBER, INSTANT))
+        days, instants, numbers = events[DAY].to_numpy(), events[INSTANT].to_numpy(), events[NUMBER].to_numpy()
+        numbers = lower_bits(numbers)
         order = order_events(days, numbers, instants)
         yield EventRows(
             names[events[EVENT][0]],
@@ -52,6 +54,11 @@ def encode_events(
             },
             (batch,),
         )
+
+
+def find_partition(frame: pl.DataFrame) -> int:
+    """Return the partition of the devices of the events in *frame*, of which there is at least one."""
+    return partition_of(int(frame[NUMBER][0]))
 
 
 def order_events(

@@ -60,13 +60,15 @@ class EventChanges:
             waiting_events=tuple(self.waiting),
         )
 
-    def add_file(self, rows_by_event: Iterable[EventRows], batches: Sequence[EventBatch]) -> EventFile | None:
-        """Write a file of events; without any event there is none."""
+    def add_file(
+        self, rows_by_event: Iterable[EventRows], batches: Sequence[EventBatch], partition: int
+    ) -> EventFile | None:
+        """Write a file of events of devices of one partition; without any event there is none."""
         nonempty = iter([rows for rows in rows_by_event if len(rows)])
         first = next(nonempty, None)
         if first is None:
             return None
-        entry = write_event_file(self.storage, next(self.names), [first, *nonempty], batches)
+        entry = write_event_file(self.storage, next(self.names), [first, *nonempty], batches, partition)
         self.files.append(OpenEventFile(self.storage, entry))
         return entry
 
@@ -85,7 +87,8 @@ class EventChanges:
         return [segment for segment in segments if len(segment.days)]
 
     def rewrite_files(self, files: Sequence[OpenEventFile], change: ChangeRows = lambda rows: rows) -> None:
-        """Replace *files* by one, with the events of each name changed by *change*."""
+        """Replace *files*, of one partition, by one, with the events of each name changed by *change*."""
+        (partition,) = {file.directory.partition for file in files}
         batches, numbers = join_batches([file.directory.batches for file in files])
         is_coded = len(batches) > 1
         by_event: dict[str, list[EventRows]] = {}
@@ -95,7 +98,7 @@ class EventChanges:
                 if len(rows):
                     by_event.setdefault(segment.event, []).append(rows)
         self.files = [file for file in self.files if file not in files]
-        self.add_file((join_rows(by_event[event]) for event in sorted(by_event)), batches)
+        self.add_file((join_rows(by_event[event]) for event in sorted(by_event)), batches, partition)
 
     def properties(self) -> dict[str, dict[str, Role]]:
         """Return the properties of all events with their roles, by the name of the event."""

@@ -26,6 +26,7 @@ from audience.index.records.recorded_batches import (
 )
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import bitmaps, id_search, polars_bridge
+from audience.index.storage.device_numbers import find_partitions, is_in_partition, lower_bits
 from audience.index.storage.events.event_file import EventBatch
 from audience.index.storage.events.removal import drop_batches, find_batch_numbers
 from audience.index.storage.events.stored_values import StoredValues
@@ -91,7 +92,7 @@ def apply_records(
             matched.append(_match_lacking(batch, source, files))
         elif has_new:
             matched.append(_match_batch(batch, source, first_new))
-    written = _write_events(source, f"{prefix}.events", [each for each in matched if len(each.rows)])
+    written = _write_events(source, prefix, [each for each in matched if len(each.rows)])
     return replace(manifest, event_files=(*files, *written), records=versions)
 
 
@@ -124,7 +125,7 @@ def _match_batch(batch: RecordedBatch, source: RecordSource, first_new: int) -> 
     new_hashes = None
     if first_new:
         shards, new_hashes = _find_new_devices(shards, column, first_new)
-    schema = {NUMBER: pl.UInt32, AT: pl.Int64, **dict.fromkeys(batch.properties, pl.Categorical)}
+    schema = {NUMBER: pl.UInt64, AT: pl.Int64, **dict.fromkeys(batch.properties, pl.Categorical)}
     parts = [pl.DataFrame(schema=schema)]
     for part in list_parts(source.storage, source.listed, batch.name):
         if new_hashes is None or part.has_any(new_hashes):
@@ -150,24 +151,34 @@ def _match_part(part: RecordedPart, shards: Sequence[Shard], column: IdColumn, f
     """Return the events of *part* with the numbers of the devices that have their ids."""
     rows = part.read_rows()
     ids = rows[ID].unique()
-    matches = [pl.DataFrame(schema={ID: pl.String, NUMBER: pl.UInt32})]
+    matches = [pl.DataFrame(schema={ID: pl.String, NUMBER: pl.UInt64})]
     for shard in shards:
         found = id_search.find_in_column(shard, column, ids).sort("row")
-        numbers = shard.device_numbers(found["row"].to_numpy())
+        numbers = shard.device_numbers(found["row"].to_numpy()).astype(np.uint64)
         matches.append(pl.DataFrame({ID: found["id"], NUMBER: numbers}).filter(pl.col(NUMBER) >= first_new))
     return rows.join(pl.concat(matches), on=ID)
 
 
-def _write_events(source: RecordSource, name: str, matched: Sequence[MatchedBatch]) -> list[EventFile]:
-    """Write the events of all batches to one file, in which each batch can be removed again."""
-    if not matched:
-        return []
+def _write_events(source: RecordSource, prefix: str, matched: Sequence[MatchedBatch]) -> list[EventFile]:
+    """Write the events of all batches to one file a partition, in which each batch can be removed again."""
+    numbers = [each.rows[NUMBER].to_numpy() for each in matched]
+    partitions = sorted({partition for each in numbers for partition in find_partitions(each)})
+    files = []
+    for partition in partitions:
+        is_in = [pl.Series(is_in_partition(each, partition)) for each in numbers]
+        parts = [replace(each, rows=each.rows.filter(mask)) for each, mask in zip(matched, is_in, strict=True)]
+        name = f"{prefix}.{partition}.events" if partition else f"{prefix}.events"
+        files.append(_write_file(source, name, [part for part in parts if len(part.rows)], partition))
+    return files
+
+
+def _write_file(source: RecordSource, name: str, matched: Sequence[MatchedBatch], partition: int) -> EventFile:
     batches = [EventBatch((each.batch.batch_name,), is_replaceable=True) for each in matched]
     by_event: dict[str, list[tuple[int, pl.DataFrame]]] = {}
     for number, each in enumerate(matched):
         by_event.setdefault(each.batch.event, []).append((number, each.rows))
     rows = (_encode_event(event, frames, source.timezone) for event, frames in by_event.items())
-    return [write_event_file(source.storage, name, rows, batches)]
+    return write_event_file(source.storage, name, rows, batches, partition)
 
 
 def _encode_event(event: str, frames: Sequence[tuple[int, pl.DataFrame]], timezone: str) -> EventRows:
@@ -182,7 +193,7 @@ def _encode_event(event: str, frames: Sequence[tuple[int, pl.DataFrame]], timezo
     return EventRows(
         event,
         ordered[DAY].to_numpy(),
-        ordered[NUMBER].to_numpy(),
+        lower_bits(ordered[NUMBER].to_numpy()),
         ordered[AT].to_numpy(),
         {name: _encode_strings(ordered[name]) for name in names if ordered[name].null_count() < len(ordered)},
         batches=tuple(number for number, _ in frames),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from audience.index.ingest.decode import concat_columns
 from audience.index.ingest.events.encoding import DAY, EVENT, INSTANT, NUMBER, property_column
 from audience.index.schema.columns import Column
-from audience.index.storage.device_numbers import MAX_NUMBERS
+from audience.index.storage.device_numbers import PARTITION_SIZE, find_partitions
 from audience.index.storage.layout import shard_file
 from audience.index.storage.published import Storage
 
@@ -70,7 +70,7 @@ class EventSpool:
     def iter_groups(self) -> Iterator[pl.DataFrame]:
         """Yield the events of consecutive ranges of days, no more than `MAX_FILE_EVENTS` at once.
 
-        A day with more events is divided by the numbers of the devices.
+        Those of devices of several partitions are divided, and so is a day with more, by the numbers of the devices.
         """
         if not self._runs:
             if self._frames:
@@ -110,18 +110,26 @@ def plan_groups(days: NDArray[np.int32], counts: NDArray[np.int64]) -> list[tupl
 
 
 def divide_events(parts: Sequence[pl.DataFrame], properties: Sequence[Column]) -> Iterator[pl.DataFrame]:
-    """Yield the events of *parts* at once, or for one range of device numbers after the other if they are many."""
-    part_count = -(-sum(map(len, parts)) // MAX_FILE_EVENTS)
-    if part_count <= 1:
-        yield concat_events(parts, properties)
-        return
-    last = max(int(part[NUMBER].max() or 0) for part in parts)  # type: ignore[arg-type]
-    bounds = np.linspace(0, min(last + 1, MAX_NUMBERS), part_count + 1).astype(np.int64).tolist()
-    for low, high in pairwise(bounds):
-        within = (pl.col(NUMBER) >= low) & (pl.col(NUMBER) < high)
-        divided = [part.filter(within) for part in parts]
-        if any(map(len, divided)):
-            yield concat_events(divided, properties)
+    """Yield the events of *parts* for one partition after the other, of many for one range of device numbers."""
+    partitions = sorted({each for part in parts for each in find_partitions(part[NUMBER].to_numpy())})
+    for partition in partitions:
+        first, stop = partition * PARTITION_SIZE, (partition + 1) * PARTITION_SIZE
+        of_partition = parts if len(partitions) == 1 else _select_numbers(parts, first, stop)
+        part_count = -(-sum(map(len, of_partition)) // MAX_FILE_EVENTS)
+        if part_count <= 1:
+            yield concat_events(of_partition, properties)
+            continue
+        last = max(int(part[NUMBER].max() or 0) for part in of_partition)  # type: ignore[arg-type]
+        for low, high in pairwise(np.linspace(0, last + 1 - first, part_count + 1).astype(np.int64).tolist()):
+            divided = _select_numbers(of_partition, first + low, first + high)
+            if any(map(len, divided)):
+                yield concat_events(divided, properties)
+
+
+def _select_numbers(parts: Sequence[pl.DataFrame], first: int, stop: int) -> list[pl.DataFrame]:
+    """Return the events of *parts* of the devices with numbers from *first* up to *stop*."""
+    number = pl.col(NUMBER).cast(pl.UInt64)
+    return [part.filter((number >= first) & (number < stop)) for part in parts]
 
 
 def concat_events(parts: Sequence[pl.DataFrame], properties: Sequence[Column]) -> pl.DataFrame:

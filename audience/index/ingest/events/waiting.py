@@ -9,9 +9,19 @@ import polars as pl
 from audience._fs.checksums import hash128
 from audience.index.ingest.decode import concat_columns
 from audience.index.ingest.events.device_lookup import find_devices
-from audience.index.ingest.events.encoding import DAY, EVENT, ID, INSTANT, NUMBER, encode_events, property_column
+from audience.index.ingest.events.encoding import (
+    DAY,
+    EVENT,
+    ID,
+    INSTANT,
+    NUMBER,
+    encode_events,
+    find_partition,
+    property_column,
+)
 from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.ingest.events.event_table import EventTable
+from audience.index.ingest.events.spool import divide_events
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.events.event_file import EventBatch
 from audience.index.storage.events.waiting_file import map_waiting_events
@@ -59,9 +69,9 @@ def add_arrived(changes: EventChanges, new_shards: Sequence[Shard]) -> None:
             continue
         is_known = pl.Series(found.is_known)
         arrived = frame.with_columns(pl.Series(NUMBER, found.numbers)).filter(is_known)
-        changes.add_file(
-            encode_events(_drop_outdated(arrived, file.events, changes), file.events, file.properties), [EventBatch(())]
-        )
+        for part in divide_events([_drop_outdated(arrived, file.events, changes)], file.properties):
+            rows = encode_events(part, file.events, file.properties)
+            changes.add_file(rows, [EventBatch(())], find_partition(part))
         _write_file(changes, frame.filter(~is_known), file.id_column, file.events, file.properties)
 
 

@@ -1,7 +1,7 @@
 """Answer questions about events: the numbers of the devices that fit them, and their rows in a shard.
 
 Events are kept by the number of the device, which no change of the index changes. A question is answered once for all
-shards of a snapshot; each shard then has the rows of those numbers that are its own.
+shards of a snapshot whose numbers are of one partition; each shard then has the rows of those that are its own.
 """
 
 #   did(buy) >= 2 within 7 days      numbers 4, 7, 8 of all devices
@@ -24,15 +24,17 @@ from audience.index.query.events.aggregates import (
     scale_values,
     sum_day,
 )
-from audience.index.query.events.counts import DayCounts, count_events, find_at_least, to_bitmap
+from audience.index.query.events.counts import DayCounts, count_events, find_at_least, to_bitmap, unite
 from audience.index.query.events.rows import CodeCondition, RowCondition, compile_where, find_row_mask, select_numbers
 from audience.index.query.events.windows import InstantWindow, find_covered_days
 from audience.index.schema.instant_sets import START, STOP, InstantSet
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, rows_to_bitmap
+from audience.index.storage.device_numbers import PARTITION_BITS, join_partition
 from audience.index.storage.event_context import EventContext
 from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.packed_words import bitmap_to_mask, mask_to_bitmap
 from audience.index.storage.shard import Shard
+from audience.index.storage.shard_group import ShardGroup
 from audience.language.ast import (
     Aggregate,
     Compare,
@@ -48,41 +50,50 @@ from audience.language.ast import (
 
 EXTREME_SIDES: Sequence[tuple[CompareOp, CompareOp]] = (("<", "<="), (">", ">="))  # of the smallest, of the largest
 GATHER_RATIO = 64  # rows of a shard are looked up one by one if fewer than one in so many numbers fits
+MASK_RATIO = 64  # a mask has at most so many numbers for each row of a shard
 
 
 def find_event_rows(atom: EventAtom, shard: Shard) -> RowSet:
     """Return the rows of *shard* whose devices fit *atom*, which was validated; deleted rows may be among them."""
-    numbers = find_event_numbers(atom, shard)
-    rows = rows_of_numbers(numbers.bitmap, shard)
-    return RowSet(rows, numbers.complemented, 2 * len(rows))
+    found = [(partition, find_event_numbers(atom, shard.group, partition)) for partition in shard.numbers.partitions]
+    rows = unite([rows_of_numbers(numbers.bitmap, shard, partition) for partition, numbers in found])
+    (is_complement,) = {numbers.complemented for _, numbers in found}  # the atom alone decides it
+    return RowSet(rows, is_complement, 2 * len(rows))
 
 
-def find_event_numbers(atom: EventAtom, shard: Shard) -> RowSet:
-    """Return the numbers of the devices that fit *atom*, in all shards of the snapshot; they are found once."""
-    group = shard.group
+def find_event_numbers(atom: EventAtom, group: ShardGroup, partition: int) -> RowSet:
+    """Return the numbers of the devices of a partition that fit *atom*, in all shards of a group; they are found once.
+
+    A complement is that of all numbers of the partition.
+    """
     with group.event_lock:
-        numbers = group.event_numbers.get(atom)
+        numbers = group.event_numbers.get(atom, {}).get(partition)
         if numbers is None:
-            numbers = group.keep_numbers(atom, answer_event(atom, group.events))
+            found = answer_event(atom, group.events.in_partition(partition))
+            numbers = group.keep_numbers(atom, partition, found)
     return numbers
 
 
-def rows_of_numbers(numbers: BitMap, shard: Shard) -> BitMap:
-    """Return the rows of *shard* whose devices have *numbers*, including deleted rows."""
-    first = shard.files.first_number
-    if first is not None:
-        if not numbers or (first == 0 and numbers.max() < shard.row_count):
+def rows_of_numbers(numbers: BitMap, shard: Shard, partition: int) -> BitMap:
+    """Return the rows of *shard* whose devices have *numbers* of a partition, including deleted rows."""
+    if not numbers:
+        return numbers
+    if shard.files.first_number is not None:
+        first = shard.files.first_number - (partition << PARTITION_BITS)
+        if first == 0 and numbers.max() < shard.row_count:
             return numbers
         return (numbers & BitMap(range(first, first + shard.row_count))).shift(-first)
-    if len(numbers) * GATHER_RATIO < shard.row_count:
-        return rows_to_bitmap(np.sort(shard.rows_with_numbers(bitmap_to_rows(numbers))))
-    own_numbers = shard.load_numbers()
-    is_wanted = bitmap_to_mask(numbers, max(int(own_numbers.max()), numbers.max()) + 1)
-    return mask_to_bitmap(is_wanted[own_numbers])
+    if len(numbers) * GATHER_RATIO >= shard.row_count:
+        own_numbers = shard.numbers.load_column()
+        size = max(int(own_numbers.max()), numbers.max()) + 1
+        if size <= shard.row_count * MASK_RATIO and shard.files.partition is not None:
+            return mask_to_bitmap(bitmap_to_mask(numbers, size)[own_numbers])
+        numbers = numbers & shard.numbers.of_column.in_partition(partition)
+    return rows_to_bitmap(np.sort(shard.numbers.rows_with(join_partition(partition, bitmap_to_rows(numbers)))))
 
 
 def answer_event(atom: EventAtom, events: EventContext) -> RowSet:
-    """Return the numbers of the devices that fit *atom*, which was validated."""
+    """Return the numbers of the devices of a partition that fit *atom*, which was validated."""
     match atom:
         case Did(events=selected, least=least, most=most):
             return _answer_did(selected, least, most, events)
@@ -111,7 +122,7 @@ def _as_numbers(numbers: BitMap) -> RowSet:
 def _iter_days(selected: EventFilter, events: EventContext, *, counts: bool) -> Iterator[DayCounts]:
     """Yield the counts of each day with any of the *selected* events; without *counts*, only its devices."""
     instants = _instants_of(selected)
-    for segment in events.log.segments(selected.name):
+    for segment in events.segments(selected.name):
         condition = compile_where(selected.where, segment)
         if condition is False:
             continue
@@ -208,7 +219,7 @@ def _answer_sum(atom: Aggregate, events: EventContext) -> RowSet:
     """Return the devices whose sum, or average, is on one side of a bound; of the sum also those without any event."""
     bound = read_bound(atom.value)
     has_zero = atom.function == "sum" and is_on_side(-bound, atom.operator)
-    segments = [each for each in events.log.segments(atom.events.name) if atom.property in each.properties]
+    segments = [each for each in events.segments(atom.events.name) if atom.property in each.properties]
     if not segments:
         return RowSet(BitMap(), complemented=has_zero)
     row_count = sum(segment.row_count for segment in segments)

@@ -13,6 +13,7 @@ from audience.index.query.events.aggregates import is_on_side, read_bound
 from audience.index.query.events.rows import RowCondition, compile_where, find_row_mask
 from audience.index.query.events.windows import CoveredDays, InstantWindow, find_covered_days
 from audience.index.schema.instant_sets import InstantSet, contains
+from audience.index.storage.device_numbers import PARTITION_BITS, PARTITION_SIZE, partition_of
 from audience.index.storage.event_context import EventContext
 from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.shard import Shard
@@ -57,16 +58,21 @@ class SegmentSelection:
 
 def make_event_test(atom: EventAtom, shard: Shard) -> Callable[[int], bool]:
     """Return a test of the live rows of *shard* by *atom*, which was validated."""
-    test = make_number_test(atom, shard.group.events)
-    first = shard.files.first_number
-    if first is not None:
-        return lambda row: test(first + row)
-    numbers = shard.load_numbers()
-    return lambda row: test(int(numbers[row]))
+    events, first, partition = shard.group.events, shard.files.first_number, shard.files.partition
+    if partition is not None:
+        test = make_number_test(atom, events.in_partition(partition))
+        if first is not None:
+            offset = first - (partition << PARTITION_BITS)
+            return lambda row: test(offset + row)
+        lower = shard.numbers.load_column()
+        return lambda row: test(int(lower[row]))
+    tests = {each: make_number_test(atom, events.in_partition(each)) for each in shard.numbers.partitions}
+    numbers = shard.numbers.load_column()
+    return lambda row: tests[partition_of(int(numbers[row]))](int(numbers[row]) % PARTITION_SIZE)
 
 
 def make_number_test(atom: EventAtom, events: EventContext) -> NumberTest:
-    """Return a test of the numbers of devices by *atom*, which was validated."""
+    """Return a test of the lower bits of the numbers of a partition by *atom*, which was validated."""
     selections = list(_select(atom.events, events))
     match atom:
         case Did(least=least, most=None):
@@ -85,7 +91,7 @@ def _select(selected: EventFilter, events: EventContext) -> Iterator[SegmentSele
     if selected.window is not None:
         assert isinstance(selected.window, InstantWindow), "the window was not validated"
         instants = selected.window.instants
-    for segment in events.log.segments(selected.name):
+    for segment in events.segments(selected.name):
         covered = find_covered_days(segment.days, instants, events.zone)
         yield SegmentSelection(segment, compile_where(selected.where, segment), covered)
 

@@ -8,8 +8,9 @@ import numpy as np
 from audience.index.query.events.windows import to_date
 from audience.index.query.insight.comparison import Counts, GroupCounts
 from audience.index.query.insight.groups import Groups
-from audience.index.storage.bitmaps import BitMap, LazyUnion, bitmap_to_rows, rows_to_bitmap
+from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import choose_operations
+from audience.index.storage.device_numbers import NumberSet
 from audience.index.storage.events.event_log import UNION_NBYTES, EventLog
 from audience.index.storage.shard import Shard
 from audience.language.ast import Did, EventFilter, Expr
@@ -60,9 +61,9 @@ class NumberGroups:
     """Numbers of the devices of some groups, in the form in which they are counted."""
 
     groups: Groups
-    members: BitMap
-    base: BitMap
-    shared: BitMap
+    members: NumberSet
+    base: NumberSet
+    shared: NumberSet
 
     @classmethod
     def of(cls, groups: Groups, shards: Sequence[Shard]) -> "NumberGroups":
@@ -71,27 +72,23 @@ class NumberGroups:
         rows_of_groups = (groups.members, live if groups.base is None else groups.base, groups.shared)
         return cls(groups, *(find_numbers(rows, shards) for rows in rows_of_groups))
 
-    def count(self, days: Sequence[BitMap]) -> GroupCounts:
+    def count(self, days: Sequence[NumberSet]) -> GroupCounts:
         """Return how many devices of each group are in each of *days*."""
         return GroupCounts(*(_count_devices(numbers, days) for numbers in (self.members, self.base, self.shared)))
 
 
-def _count_devices(numbers: BitMap, days: Sequence[BitMap]) -> Counts:
-    operations = choose_operations(UNION_NBYTES, numbers)
-    return np.array([operations.intersection_cardinality(numbers, devices) for devices in days], dtype=np.int64)
+def _count_devices(numbers: NumberSet, days: Sequence[NumberSet]) -> Counts:
+    counts = np.zeros(len(days), dtype=np.int64)
+    for partition, own in numbers.by_partition.items():
+        operations = choose_operations(UNION_NBYTES, own)
+        common = (operations.intersection_cardinality(own, devices.in_partition(partition)) for devices in days)
+        counts += np.fromiter(common, dtype=np.int64, count=len(days))
+    return counts
 
 
-def find_numbers(rows_by_shard: Sequence[BitMap], shards: Sequence[Shard]) -> BitMap:
+def find_numbers(rows_by_shard: Sequence[BitMap], shards: Sequence[Shard]) -> NumberSet:
     """Return the numbers of the devices in some rows of each shard."""
-    numbers = [_number_rows(rows, shard) for rows, shard in zip(rows_by_shard, shards, strict=True) if rows]
-    return BitMap.union(*numbers) if numbers else BitMap()
-
-
-def _number_rows(rows: BitMap, shard: Shard) -> BitMap:
-    first = shard.files.first_number
-    if first is None:
-        return rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(rows))))
-    return rows.shift(first) if first else rows
+    return NumberSet.union(shard.numbers.to_set(rows) for rows, shard in zip(rows_by_shard, shards, strict=True))
 
 
 def count_by_day(event: str, numbers: NumberGroups, log: EventLog) -> CountsByDay:
@@ -103,7 +100,7 @@ def count_by_day(event: str, numbers: NumberGroups, log: EventLog) -> CountsByDa
 def count_unions(event: str, earlier: Sequence[int], numbers: NumberGroups, log: EventLog) -> EventUnions:
     """Return the devices of each group with an event on any day, and on one of the *earlier* days."""
     by_day = _load_days(event, log)
-    unions = [_unite([*by_day.values()]), _unite([by_day[day] for day in earlier])]
+    unions = [NumberSet.union(by_day.values()), NumberSet.union(by_day[day] for day in earlier)]
     return EventUnions(*(numbers.count([union]) for union in unions))
 
 
@@ -136,17 +133,13 @@ def _spread_days(counts: Counts, places: Counts, size: int) -> Counts:
     return spread
 
 
-def _load_days(event: str, log: EventLog) -> dict[int, BitMap]:
+def _load_days(event: str, log: EventLog) -> dict[int, NumberSet]:
     """Return the numbers of the devices with an event on each day, by day since 1970 in rising order."""
-    by_day: dict[int, list[BitMap]] = {}
+    by_day: dict[int, list[NumberSet]] = {}
     for segment in log.segments(event):
         for position, day in enumerate(segment.days.tolist()):
-            by_day.setdefault(day, []).append(segment.load_day_devices(position))
-    return {day: _unite(by_day[day]) for day in sorted(by_day)}
-
-
-def _unite(bitmaps: Sequence[BitMap]) -> BitMap:
-    return LazyUnion([*bitmaps], UNION_NBYTES, False).materialize().bitmap if bitmaps else BitMap()
+            by_day.setdefault(day, []).append(NumberSet({segment.partition: segment.load_day_devices(position)}))
+    return {day: NumberSet.union(by_day[day]) for day in sorted(by_day)}
 
 
 def query_day(event: str, day: int) -> Expr:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from audience.index.storage.device_numbers import Numbers, lower_bits_in
 from audience.index.storage.events.event_file import OpenEventFile
 from audience.index.storage.events.segment import EventProperty, EventSegment
 from audience.index.storage.events.stored_values import StoredValues
@@ -13,29 +14,30 @@ from audience.index.storage.manifest import EventFile
 from audience.index.storage.published import Storage
 
 
-def count_events(storage: Storage, entries: Iterable[EventFile], numbers: NDArray[np.uint32]) -> dict[str, int]:
+def count_events(storage: Storage, entries: Iterable[EventFile], numbers: Numbers) -> dict[str, int]:
     """Return how many events the devices with *numbers* have, by the name of the event."""
     counts: dict[str, int] = {}
     for entry in entries:
         for segment in _open_segments(storage, entry):
-            count = int(np.count_nonzero(np.isin(segment.load_numbers(0, segment.row_count), numbers)))
+            lower = segment.load_numbers(0, segment.row_count)
+            count = int(np.count_nonzero(np.isin(lower, lower_bits_in(numbers, segment.partition))))
             if count:
                 counts[segment.event] = counts.get(segment.event, 0) + count
             segment.evict()
     return counts
 
 
-def names_any(storage: Storage, entry: EventFile, numbers: NDArray[np.uint32], ids: Collection[str]) -> bool:
+def names_any(storage: Storage, entry: EventFile, numbers: Numbers, ids: Collection[str]) -> bool:
     """Return whether a file has an event of the devices with *numbers*, or one of *ids* as a value of a property."""
     return any(
-        np.isin(segment.load_numbers(0, segment.row_count), numbers).any()
+        np.isin(segment.load_numbers(0, segment.row_count), lower_bits_in(numbers, segment.partition)).any()
         or any(_find_values(each, ids) for each in segment.properties.values())
         for segment in _open_segments(storage, entry)
     )
 
 
 def remove_devices_from_file(
-    storage: Storage, entry: EventFile, numbers: NDArray[np.uint32], ids: Collection[str], new_name: str
+    storage: Storage, entry: EventFile, numbers: Numbers, ids: Collection[str], new_name: str
 ) -> EventFile | None:
     """Write a file again without the events of the devices with *numbers*; return None if nothing is left.
 
@@ -43,7 +45,9 @@ def remove_devices_from_file(
     """
     file = OpenEventFile(storage, entry)
     rows = list(_iter_kept_rows(_open_segments(storage, entry), numbers, ids))
-    return write_event_file(storage, new_name, rows, file.directory.batches) if rows else None
+    if not rows:
+        return None
+    return write_event_file(storage, new_name, rows, file.directory.batches, file.directory.partition)
 
 
 def _open_segments(storage: Storage, entry: EventFile) -> Iterator[EventSegment]:
@@ -51,13 +55,11 @@ def _open_segments(storage: Storage, entry: EventFile) -> Iterator[EventSegment]
     return (EventSegment(file, stored) for stored in file.directory.segments)
 
 
-def _iter_kept_rows(
-    segments: Iterable[EventSegment], numbers: NDArray[np.uint32], ids: Collection[str]
-) -> Iterator[EventRows]:
+def _iter_kept_rows(segments: Iterable[EventSegment], numbers: Numbers, ids: Collection[str]) -> Iterator[EventRows]:
     for segment in segments:
         count = segment.row_count
         of_devices = segment.load_numbers(0, count)
-        rows = np.flatnonzero(~np.isin(of_devices, numbers))
+        rows = np.flatnonzero(~np.isin(of_devices, lower_bits_in(numbers, segment.partition)))
         if not len(rows):
             continue
         codes = segment.load_batch_codes()

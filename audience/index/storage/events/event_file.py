@@ -1,7 +1,8 @@
 """File of events that is open for reading: its directory, and its sections, each verified before it is used.
 
     sections      arrays of numbers, bitmaps and text, each from a multiple of 64 bytes on
-    directory     JSON: the batches and the segments of the file, and where the sections of each segment are
+    directory     JSON: the batches and the segments of the file, where the sections of each segment are, and the
+                  partition of the numbers of all devices, of which sections and bitmaps have the lower 32 bits
     checksums     the XXH3 checksum of each block of 64 KiB of all that is before them
 
 A segment has the events of one name, ordered by their day in the zone of the index, the number of the device, and the
@@ -77,9 +78,10 @@ class StoredSegment:
 
 @dataclass(frozen=True, slots=True)
 class EventDirectory:
-    """Directory of a file of events."""
+    """Directory of a file of events: its batches, the partition of the numbers of its devices, and its segments."""
 
     batches: tuple[EventBatch, ...]
+    partition: int
     segments: tuple[StoredSegment, ...] = field(default=())
 
     @classmethod
@@ -87,7 +89,7 @@ class EventDirectory:
         """Return the directory that *data* holds as JSON."""
         fields = orjson.loads(data)
         batches = tuple(EventBatch(tuple(batch["names"]), batch["is_replaceable"]) for batch in fields["batches"])
-        return cls(batches, tuple(map(_parse_segment, fields["segments"])))
+        return cls(batches, fields["partition"], tuple(map(_parse_segment, fields["segments"])))
 
 
 def _parse_segment(fields: dict[str, Any]) -> StoredSegment:

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from audience.index.schema.columns import Role
-from audience.index.storage.bitmaps import BitMap, LazyUnion
+from audience.index.storage.device_numbers import NumberSet
 from audience.index.storage.events.event_file import OpenEventFile, StoredSegment
 from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.manifest import EventRange, Manifest
@@ -83,7 +83,10 @@ class EventLog:
         """Return the number of events of a name, also those of devices that were removed since."""
         return sum(segment.row_count for segment in self.segments(event))
 
-    def numbers(self, event: str) -> BitMap:
+    def numbers(self, event: str) -> NumberSet:
         """Return the numbers of all devices with an event of a name, also of those that were removed since."""
-        days = [segment.load_day_devices(day) for segment in self.segments(event) for day in range(len(segment.days))]
-        return LazyUnion(days, UNION_NBYTES, False).materialize().bitmap if days else BitMap()
+        return NumberSet.union(
+            NumberSet({segment.partition: segment.load_day_devices(day)})
+            for segment in self.segments(event)
+            for day in range(len(segment.days))
+        )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from audience.index.storage.device_numbers import Numbers, join_partition
 from audience.index.storage.events.event_file import EventBatch, OpenEventFile
 from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.events.writer import EventRows, PropertyRows, write_event_file
@@ -30,9 +31,9 @@ def drop_batches(
     ]
 
 
-def find_batch_numbers(storage: Storage, entries: Iterable[EventFile], name: str) -> NDArray[np.uint32]:
+def find_batch_numbers(storage: Storage, entries: Iterable[EventFile], name: str) -> Numbers:
     """Return the numbers of the devices with an event of the replaceable batch *name*, once for each event."""
-    numbers = [np.empty(0, dtype=np.uint32)]
+    numbers: list[Numbers] = [np.empty(0, dtype=np.uint32)]
     for entry in entries:
         file = OpenEventFile(storage, entry)
         wanted = [number for number, batch in enumerate(file.directory.batches) if _is_batch(batch, name)]
@@ -40,7 +41,8 @@ def find_batch_numbers(storage: Storage, entries: Iterable[EventFile], name: str
             segment = EventSegment(file, stored)
             if wanted:
                 is_wanted = np.isin(_read_codes(segment), wanted)
-                numbers.append(segment.load_numbers(0, segment.row_count)[is_wanted])
+                lower = segment.load_numbers(0, segment.row_count)[is_wanted]
+                numbers.append(join_partition(segment.partition, lower))
     return np.concatenate(numbers)
 
 
@@ -64,7 +66,7 @@ def _without_batches(
         return [entry]
     new_numbers = {batches.index(batch): number for number, batch in enumerate(kept)}
     rows = list(_iter_kept_rows(file, new_numbers))
-    return [write_event_file(storage, new_name, rows, kept)] if rows else []
+    return [write_event_file(storage, new_name, rows, kept, file.directory.partition)] if rows else []
 
 
 def _iter_kept_rows(file: OpenEventFile, new_numbers: Mapping[int, int]) -> Iterator[EventRows]:

@@ -112,6 +112,11 @@ class EventSegment:
         self._first_day = first_day
         self._bitmaps: dict[int, BitMap] = {}
 
+    @property
+    def partition(self) -> int:
+        """Return the partition of the numbers of the devices, of which bitmaps and rows have the lower 32 bits."""
+        return self.file.directory.partition
+
     @cached_property
     def batches(self) -> tuple[str, ...]:
         """Return the names of the batches that the segment holds."""
@@ -149,7 +154,7 @@ class EventSegment:
         return sum(nbytes for _, nbytes in (*self.stored.sections.values(), *properties))
 
     def load_day_devices(self, day: int) -> BitMap:
-        """Return the numbers of the devices with an event on `days[day]`; the bitmap must not be changed."""
+        """Return the lower bits of the numbers of the devices with an event on a day; they must not be changed."""
         return self._load_bitmap(int(self._day_bitmaps[self._skipped_days + day]))
 
     def load_day_counts(self, day: int) -> tuple[BitMap, ...]:
@@ -183,7 +188,7 @@ class EventSegment:
         return values.load_value_day(self._skipped_days + day, rank)
 
     def load_numbers(self, start: int, stop: int) -> NDArray[np.uint32]:
-        """Return the number of the device of each row from *start* up to *stop*."""
+        """Return the lower bits of the number of the device of each row from *start* up to *stop*."""
         return self._read("numbers", np.uint32, start, stop)
 
     def load_instants(self, start: int, stop: int) -> Integers:

@@ -49,7 +49,7 @@ class EventRows:
     Attributes:
         event: Name of the events.
         days: Day of each event, since 1970-01-01 in the zone of the index.
-        numbers: Number of the device of each event.
+        numbers: Lower bits of the number of the device of each event; all are of one partition.
         instants: Instant of each event, in microseconds since 1970 in UTC.
         properties: Properties by name.
         batches: Numbers of the batches of the file that the events are of.
@@ -80,7 +80,7 @@ class EventRows:
 
 
 def write_event_file(
-    storage: Storage, name: str, rows_by_event: Iterable[EventRows], batches: Sequence[EventBatch]
+    storage: Storage, name: str, rows_by_event: Iterable[EventRows], batches: Sequence[EventBatch], partition: int
 ) -> EventFile:
     """Write events of several names, at least one of each, to a new file, and publish it.
 
@@ -89,6 +89,7 @@ def write_event_file(
         name: Name of the file in the folder of the shards.
         rows_by_event: Events of each name; they are taken one after the other.
         batches: Batches of the file.
+        partition: Partition of the numbers of all devices.
     """
     draft = storage.draft_path(shard_file(name))
     segments, first_days, last_days = list[StoredSegment](), list[int](), list[int]()
@@ -98,7 +99,7 @@ def write_event_file(
             segments.append(_write_segment(sections, rows, len(batches)))
             first_days.append(int(rows.days[0]))
             last_days.append(int(rows.days[-1]))
-        directory = orjson.dumps(asdict(EventDirectory(tuple(batches), tuple(segments))))
+        directory = orjson.dumps(asdict(EventDirectory(tuple(batches), partition, tuple(segments))))
         directory_start, _ = sections.write(np.frombuffer(directory, dtype=np.uint8))
     checksums = hash_file_blocks(draft).tobytes()
     with draft.open("ab") as file:
@@ -223,7 +224,7 @@ def build_day_bitmaps(numbers: NDArray[np.uint32]) -> list[BitMap]:
     >>> build_day_bitmaps(np.array([3, 5, 5, 5], dtype=np.uint32))
     [BitMap([3, 5]), BitMap([]), BitMap([5])]
     """
-    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] + np.uint32(1)))
+    starts = np.flatnonzero(np.diff(numbers, prepend=~numbers[:1]))
     devices = numbers[starts]
     more = np.diff(starts, append=len(numbers)) - 1
     digits = [rows_to_bitmap(devices[(more >> digit & 1) != 0]) for digit in range(int(more.max()).bit_length())]
