@@ -1,10 +1,7 @@
 """Protocol of a cluster: processes, here or on other machines, that call functions for this one."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
-
-from audience.errors import ClusterError, Problem
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -49,13 +46,10 @@ class ThisProcess:
         return map(function, arguments)
 
 
-def reject_other_machines(cluster: Cluster | None, url: str | Path) -> None:
-    """Raise ClusterError if *cluster* may have other machines: an index for a store is built in a folder of this one.
+def may_have_other_machines(cluster: Cluster | None) -> bool:
+    """Return whether *cluster* may have processes that do not see the temporary folders of this machine.
 
-    A store has no renames, so shards are written to files, and these are published together when all are checked.
+    >>> may_have_other_machines(None), may_have_other_machines(ThisProcess())
+    (False, False)
     """
-    if cluster is None or (isinstance(cluster, MachineCluster) and cluster.is_of_this_machine):
-        return
-    message = f"an index for {url} is built in a temporary folder of this machine, which other machines do not see"
-    hint = "build in a folder that all machines share, and publish that: audience index push FOLDER URL"
-    raise ClusterError(Problem("not-shared", message, hint=hint))
+    return cluster is not None and not (isinstance(cluster, MachineCluster) and cluster.is_of_this_machine)

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import polars as pl
 
 from audience._fs.object_urls import is_url
 from audience.argument_types import check_methods
-from audience.cluster.cluster import Cluster, reject_other_machines
+from audience.cluster.cluster import Cluster, may_have_other_machines
 from audience.counts import format_count
 from audience.index.changes.events.index_events import IndexEvents
 from audience.index.changes.index_policies import IndexPolicies
@@ -37,6 +37,9 @@ from audience.language.parser import to_expr
 from audience.language.segments import expand_segments
 from audience.progress import Progress, ignore_progress
 from audience.vendors import vendor_names
+
+if TYPE_CHECKING:  # object stores are for few
+    from audience.index.ingest.shared.staged_build import StagedBuild
 
 
 @check_methods(skip=("count", "resolve"))
@@ -138,7 +141,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         losses = parse_losses(allow_loss)
         options = parse_read_arguments(reading, Path(path.name if is_url(path := Path(path)) else path))
 
-        def build(folder: Path, may_replace: bool) -> TableReading:
+        def build(folder: Path, may_replace: bool, staged: "StagedBuild | None" = None) -> TableReading:
             return build_index(
                 source,
                 folder,
@@ -148,14 +151,15 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
                 replace=may_replace,
                 progress=progress,
                 cluster=cluster,
+                staged=staged,
                 allow_loss=losses,
             )
 
         if is_url(path):
-            reject_other_machines(cluster, path)
             from audience.index.changes.publishing import build_published  # object stores are for few
 
-            decisions = build_published(path, build, may_replace=replace, progress=progress)
+            is_staged = may_have_other_machines(cluster)
+            decisions = build_published(path, build, may_replace=replace, is_staged=is_staged, progress=progress)
         else:
             decisions = build(path, replace)
         index = cls.open(path)

@@ -23,9 +23,18 @@ from audience._fs.atomic import atomic_write
 from audience._fs.checksums import hash128
 from audience.errors import LockedError, OutputError, Problem
 from audience.index.changes.maintenance import backup_snapshot, require_kept
+from audience.index.ingest.shared.staged_build import StagedBuild
 from audience.index.ingest.table_reading import TableReading
 from audience.index.records.record_files import LIST_FILE, load_record_list, read_listed_file
-from audience.index.storage.layout import MANIFEST_FILE, PUBLISHED_FILE, history_file, record_file
+from audience.index.storage.layout import (
+    MANIFEST_FILE,
+    PUBLISHED_FILE,
+    RECORDS_FOLDER,
+    SHARDS_FOLDER,
+    history_file,
+    record_file,
+    shard_file,
+)
 from audience.index.storage.manifest import (
     Manifest,
     missing_index_error,
@@ -35,7 +44,10 @@ from audience.index.storage.manifest import (
 )
 from audience.index.storage.object_client import ObjectClient
 from audience.index.storage.object_head import (
+    DRAFT_OBJECTS,
     HEAD_FILE,
+    HISTORY_OBJECTS,
+    OPENING_OBJECTS,
     Head,
     KeptSnapshot,
     PushResult,
@@ -49,10 +61,13 @@ from audience.index.storage.object_storage import ObjectStorage, open_object_sto
 from audience.index.storage.opening import join_opening_blocks
 from audience.index.storage.published import LocalStorage, VersionedBytes, wrap_os_errors
 from audience.index.storage.retention import MAX_KEPT_SNAPSHOTS, list_snapshot_numbers
+from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot, open_snapshot
+from audience.index.storage.staged_storage import StagedStorage
 from audience.progress import Progress
 
 PROBE_FILE = "probe"
+OWN_OBJECTS = (SHARDS_FOLDER, RECORDS_FOLDER, HISTORY_OBJECTS, OPENING_OBJECTS, DRAFT_OBJECTS)
 MIN_AGE = timedelta(days=1)  # of an object that may be deleted; no publication takes so long
 
 
@@ -163,16 +178,31 @@ def _put_files(
     Return their number, their size, and the checksum of the object with the first blocks.
     """
     versions, sizes = manifest.file_versions(), manifest.file_sizes()
-    data_of, done, total, count = dict[str, memoryview](), 0, sum(sizes.values()), 0
-    for name, data in snapshot.iter_files():
+    staged = _find_staged(snapshot)
+    data_of, done, count = dict[str, memoryview](), 0, 0
+    total = sum(sizes.values()) - sum(sum(shard.files.file_sizes.values()) for shard in staged.values())
+    for name, data in snapshot.iter_files(without={shard.name for shard in staged.values()}):
         data_of[name] = data
         if known.get(name) != versions[name]:
             client.put(shard_key(name, versions[name]), data)
             count, done = count + 1, done + len(data)
         progress("writing objects", done, total)
-    opening = join_opening_blocks(manifest.shards, data_of.__getitem__)
+
+    def read(name: str, start: int, stop: int) -> memoryview:
+        return staged[name].read_bytes(name, start, stop) if name in staged else data_of[name][start:stop]
+
+    opening = join_opening_blocks(manifest.shards, read)
     client.put(opening_key(hash128(opening)), opening)
     return count, done, hash128(opening)
+
+
+def _find_staged(snapshot: Snapshot) -> dict[str, Shard]:
+    """Return the shards that workers have put to the store already, by the names of their files."""
+    storage = snapshot.storage
+    if not isinstance(storage, StagedStorage):
+        return {}
+    staged = [shard for shard in snapshot.shards if not storage.has_file(shard_file(shard.files.file_names()[0]))]
+    return {name: shard for shard in staged for name in shard.files.file_names()}
 
 
 def _put_records(local: LocalStorage, client: ObjectClient) -> None:
@@ -247,14 +277,21 @@ def pull_index(url: str | Path, folder: Path) -> int:
 
 
 def build_published(
-    url: str | Path, build: Callable[[Path, bool], TableReading], *, may_replace: bool, progress: Progress
+    url: str | Path,
+    build: Callable[[Path, bool, StagedBuild | None], TableReading],
+    *,
+    may_replace: bool,
+    is_staged: bool,
+    progress: Progress,
 ) -> TableReading:
     """Build an index in a temporary folder and publish it at *url*. Return how its table was read.
 
     Args:
         url: Place of the index.
-        build: Builds the index in a folder; in place of the one there, if its second argument is true.
+        build: Builds the index in a folder; in place of the one there, if its second argument is true. With a third
+            one, the processes of a cluster put its shards to the store.
         may_replace: Replace what is published; its segments, events and records stay, as in a folder.
+        is_staged: Whether processes that do not see the folder write the shards.
         progress: Progress callback.
 
     Raises:
@@ -265,12 +302,16 @@ def build_published(
     before = load_published(remote)
     if before is not None and not may_replace:
         raise OutputError(Problem("exists", f"{remote.location} already exists", hint="replace it with --replace"))
+    staged = StagedBuild(remote) if is_staged else None
     with TemporaryDirectory(prefix="audience-") as scratch:
         folder = Path(scratch) / "devices.index"
         if before is not None:
             backup_snapshot(remote, folder)
-        reading = build(folder, before is not None)
-        publish_snapshot(open_snapshot(LocalStorage(folder)), remote, before, progress)
+        reading = build(folder, before is not None, staged)
+        storage = LocalStorage(folder) if staged is None else StagedStorage(folder, remote)
+        publish_snapshot(open_snapshot(storage), remote, before, progress)
+    if staged is not None:
+        staged.remove_drafts()
     return reading
 
 
@@ -303,7 +344,7 @@ def vacuum_published(url: str, keep: int) -> list[str]:
 
 
 def _is_own(key: str) -> bool:
-    return key.partition("/")[0] in ("shards", "history", "records", "openings") and key.count("/") <= 2
+    return key.partition("/")[0] in OWN_OBJECTS and key.count("/") <= 2
 
 
 def _list_needed(remote: ObjectStorage, head: Head, current: Manifest) -> set[str]:

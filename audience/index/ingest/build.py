@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace as with_fields
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
@@ -50,6 +50,9 @@ from audience.index.storage.shard import Shard
 from audience.index.storage.write_lock import lock_index
 from audience.progress import Progress
 
+if TYPE_CHECKING:  # object stores are for few
+    from audience.index.ingest.shared.staged_build import StagedBuild
+
 WriteShards: TypeAlias = Callable[[SourceTable, NumberSequence], list[Shard]]
 
 MAX_SHARD_DEVICES = 1 << 22  # rows of a shard; larger shards are faster to query and take more memory to build
@@ -66,6 +69,7 @@ def build_index(
     replace: bool,
     progress: Progress,
     cluster: Cluster | None = None,
+    staged: "StagedBuild | None" = None,
     allow_loss: Collection[str] = (),
 ) -> TableReading:
     """Build the index of the table *source* in the new folder *path*; on an error, *path* stays as it was.
@@ -81,6 +85,7 @@ def build_index(
         replace: Replace an index that exists at *path*.
         progress: Called with a step, the rows done and the rows in all.
         cluster: Processes that write the shards; None for this one. The files are the same.
+        staged: Where the processes of *cluster* put the shards; None for the folder.
         allow_loss: What the index that is replaced may lose, of `Loss`.
 
     Raises:
@@ -91,7 +96,7 @@ def build_index(
     progress("reading the table", 0, 0)
     with _lock_if_replacing(path, replace):
         place = read_place(LocalStorage(path))
-        reading = _build_folder(source, path, roles, vendors, options, replace, progress, cluster, allow_loss)
+        reading = _build_folder(source, path, roles, vendors, options, replace, progress, cluster, staged, allow_loss)
         move_place(LocalStorage(path), place)
     return reading
 
@@ -105,6 +110,7 @@ def _build_folder(
     replace: bool,
     progress: Progress,
     cluster: Cluster | None,
+    staged: "StagedBuild | None",
     allow_loss: Collection[str],
 ) -> TableReading:
     """Build the folder of an index, which is locked if it is replaced."""
@@ -114,13 +120,14 @@ def _build_folder(
     ):
         replaced = read_replaced_index(path) if replace else ReplacedIndex()
         storage = LocalStorage.create(draft)
+        storage = storage if staged is None else staged.open_folder(draft)
         if replace:  # even if the index cannot be read: nobody else knows what was recorded
             copy_record_files(LocalStorage(path), storage)
             _copy_publications(path, draft)
         timezone = options.timezone or replaced.timezone
         reading = with_fields(options, timezone=timezone)
         with (
-            _open_shards(source, path, roles, reading, storage, progress, cluster) as (readable, write),
+            _open_shards(source, path, roles, reading, storage, progress, cluster, staged) as (readable, write),
             open_table(readable, roles, vendors, reading, log, progress) as table,
         ):
             shards = _write_index(storage, table, replaced, write, progress, allow_loss)
@@ -144,6 +151,7 @@ def _open_shards(
     storage: LocalStorage,
     progress: Progress,
     cluster: Cluster | None,
+    staged: "StagedBuild | None",
 ) -> Iterator[tuple[Source, WriteShards]]:
     """Yield *source* as it is to be read, and the function that writes the shards of its table to *storage*."""
     if cluster is None:
@@ -151,7 +159,7 @@ def _open_shards(
         return
     from audience.index.ingest.shared import building  # few builds need it
 
-    with building.open_shared_build(source, path, roles, options, MAX_SHARD_DEVICES) as build:
+    with building.open_shared_build(source, path, roles, options, MAX_SHARD_DEVICES, staged) as build:
         yield (
             build.source.source,
             lambda table, numbers: build.write_shards(table, storage, numbers, cluster, progress),

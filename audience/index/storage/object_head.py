@@ -5,6 +5,7 @@
     shards/CHECKSUM/NAME            file of a snapshot
     records/CHECKSUM/NAME           file outside snapshots
     openings/CHECKSUM               first blocks of the shards of a snapshot
+    drafts/DIGEST/NAME              what a build on a cluster notes until it is published
 
 All objects but the head have their content's checksum in their key, and never change. So a publisher that is refused
 has overwritten nothing, and a snapshot and its records are published together or not at all.
@@ -16,7 +17,7 @@ from audience.errors import InvalidIndexError, Problem
 from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import RECORDS_FOLDER, SHARDS_FOLDER
 
-HEAD_FILE, HISTORY_OBJECTS, OPENING_OBJECTS = "index.json", "history", "openings"
+HEAD_FILE, HISTORY_OBJECTS, OPENING_OBJECTS, DRAFT_OBJECTS = "index.json", "history", "openings", "drafts"
 HEAD_VERSION = 1
 
 

@@ -88,10 +88,10 @@ def _measure(files: ShardFiles) -> int:
     return sum(each.stop - each.start for each in list_opening_blocks(files))
 
 
-def join_opening_blocks(shards: Sequence[ShardFiles], data_of: Callable[[str], memoryview]) -> bytes:
-    """Return the content of the object for *shards*; *data_of* returns the bytes of a file by its name."""
+def join_opening_blocks(shards: Sequence[ShardFiles], read: Callable[[str, int, int], memoryview]) -> bytes:
+    """Return the content of the object for *shards*; *read* returns a range of a file by its name."""
     return b"".join(
-        data_of(files.file_name(each.kind))[each.start : each.stop]
+        read(files.file_name(each.kind), each.start, each.stop)
         for files in shards
         for each in list_opening_blocks(files)
     )

@@ -427,6 +427,11 @@ class Shard:
         for kind, file in (*self._data_files.items(), (CHECKSUMS, self._checksum_file)):
             yield self.files.file_name(kind), file.data
 
+    def read_bytes(self, file_name: str, start: int, stop: int) -> memoryview:
+        """Return a range of one of the files, verified."""
+        files = {self.files.file_name(kind): file for kind, file in self._data_files.items()}
+        return {**files, self.files.file_name(CHECKSUMS): self._checksum_file}[file_name].read(start, stop)
+
     def evict(self) -> None:
         """Release the memory of what was read of the files; it stays readable."""
         for file in self._data_files.values():

@@ -1,6 +1,6 @@
 """Snapshot of an index, open for reading."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -160,9 +160,11 @@ class Snapshot:
         """Return the attributes whose days were cut from moments, and are those of the time zone of the index."""
         return frozenset(column.name for column in self.manifest.columns if column.has_cut_moments)
 
-    def iter_files(self) -> Iterator[tuple[str, memoryview]]:
-        """Iterate over the names and bytes of all files of the shards, verified."""
+    def iter_files(self, without: Collection[str] = ()) -> Iterator[tuple[str, memoryview]]:
+        """Iterate over the names and bytes of all files, verified, but those of the shards named in *without*."""
         for shard in self.shards:
+            if shard.name in without:
+                continue
             shard.verify()
             yield from shard.iter_files()
         for file in self.events.files:

@@ -47,6 +47,7 @@ from audience.index.ingest.shared.building import SharedSource, add_counts, requ
 from audience.index.ingest.shared.chunks import (
     Chunk,
     FileStamp,
+    RowFile,
     read_chunks,
     require_rows,
     require_unchanged,
@@ -309,7 +310,8 @@ def _list_chunks(
         return []
     if source.is_direct:
         return slice_table(table.table, CHUNKS_PER_SHARD * max_rows)
-    return spool_table(table.table, CHUNKS_PER_SHARD * max_rows, kept.make_folder("rows"), session.progress)
+    write = partial(RowFile.write, kept.make_folder("rows"))
+    return spool_table(table.table, CHUNKS_PER_SHARD * max_rows, write, session.progress)
 
 
 def _find_all(

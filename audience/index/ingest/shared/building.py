@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -35,6 +36,10 @@ from audience.index.storage.device_numbers import NumberSequence
 from audience.index.storage.published import LocalStorage
 from audience.index.storage.shard import Shard
 from audience.progress import Progress
+
+if TYPE_CHECKING:  # object stores are for few
+    from audience.index.ingest.shared.staged_build import StagedBuild
+    from audience.index.ingest.shared.store_drafts import StoreDraft
 
 DIGEST_DIGITS = 16
 
@@ -114,7 +119,7 @@ class ShardTask:
     table: SourceTable
     stamps: tuple[FileStamp, ...]
     chunks: tuple[Chunk, ...]
-    draft: Draft
+    draft: "Draft | StoreDraft"
     name: str
     first_number: int
 
@@ -130,7 +135,7 @@ class SharedBuild:
     """
 
     source: SharedSource
-    draft: Draft
+    draft: "Draft | StoreDraft"
     shard_rows: int
 
     def write_shards(
@@ -171,14 +176,19 @@ class SharedBuild:
     def _list_chunks(self, table: SourceTable, progress: Progress) -> list[Chunk]:
         if self.source.is_direct:
             return slice_table(table, self.shard_rows)
-        return spool_table(table, self.shard_rows, self.draft.new_spool(), progress)
+        return spool_table(table, self.shard_rows, self.draft.write_rows, progress)
 
 
 @contextmanager
 def open_shared_build(
-    source: Source, index: Path, roles: ColumnRoles, options: ReadOptions, shard_rows: int
+    source: Source,
+    index: Path,
+    roles: ColumnRoles,
+    options: ReadOptions,
+    shard_rows: int,
+    staged: "StagedBuild | None" = None,
 ) -> Iterator[SharedBuild]:
-    """Yield the build of *index*, which the caller has locked.
+    """Yield the build of *index*, which the caller has locked, or of one for an object store.
 
     Finished shards are kept for the next build if the cluster or this process is lost, and removed if the table is at
     fault, or when they are part of the index.
@@ -189,13 +199,15 @@ def open_shared_build(
     """
     require_shareable(options)
     shared = share_source(source)
-    draft = Draft.open(index, shared.digest(roles, options, shard_rows))
+    digest = shared.digest(roles, options, shard_rows)
+    draft = Draft.open(index, digest) if staged is None else staged.open_draft(digest)
     try:
         yield SharedBuild(shared, draft, shard_rows)
     except TableError:
         draft.remove()
         raise
-    draft.remove()
+    if staged is None:  # else finished shards are needed until they are published
+        draft.remove()
 
 
 def _run_tasks(tasks: Sequence[ShardTask], cluster: Cluster, progress: Progress, row_count: int) -> list[FinishedShard]:
@@ -228,9 +240,9 @@ def finish_shard(task: ShardTask) -> FinishedShard:
     rows = table.read_shard(read_chunks(task.chunks, table), task.chunks[0].first_row)
     require_unchanged(task.stamps)
     require_rows(count_rows(rows), sum(chunk.row_count for chunk in task.chunks), f"the shard {task.name}")
-    work = task.draft.new_work()
-    shard = FinishedShard(write_shard(work, task.name, rows, task.first_number), table.counts)
-    task.draft.finish(shard, work)
+    with task.draft.new_work() as work:
+        shard = FinishedShard(write_shard(work, task.name, rows, task.first_number), table.counts)
+        task.draft.finish(shard, work)
     return shard
 
 

@@ -1,8 +1,9 @@
 """Rows of a table in chunks that every process of a cluster can read: slices of files, or files of a spool."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import polars as pl
 
@@ -49,6 +50,32 @@ def require_rows(row_count: int, expected: int, what: str) -> None:
         raise ClusterError(Problem("other-source", message, hint="the files were changed; start the command again"))
 
 
+class SpooledRows(Protocol):
+    """Rows that one process has written for the others."""
+
+    def read(self) -> pl.DataFrame:
+        """Return the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """Rows in a file that all processes see."""
+
+    path: Path
+
+    @classmethod
+    def write(cls, folder: Path, number: int, rows: pl.DataFrame) -> "RowFile":
+        """Write rows to a new file in *folder*."""
+        path = folder / f"{number:06}.arrow"
+        with create_file(path) as stream:
+            rows.write_ipc(stream, compression="zstd")
+        return cls(path)
+
+    def read(self) -> pl.DataFrame:
+        """Return the rows."""
+        return pl.read_ipc(self.path)
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive rows of a table.
@@ -56,18 +83,21 @@ class Chunk:
     Attributes:
         first_row: Number of the first row in the table.
         row_count: Number of rows.
-        spool: File that has these rows alone; None if they are a slice of the table.
+        spool: What has these rows alone; None if they are a slice of the table.
     """
 
     first_row: int
     row_count: int
-    spool: Path | None = None
+    spool: SpooledRows | None = None
 
     def read(self, table: SourceTable) -> pl.DataFrame:
         """Return the rows of the chunk."""
         if self.spool is None:
             return table.selected.slice(self.first_row, self.row_count).collect()
-        return pl.read_ipc(self.spool)
+        return self.spool.read()
+
+
+WriteRows: TypeAlias = Callable[[int, pl.DataFrame], SpooledRows]
 
 
 def read_chunks(chunks: Iterable[Chunk], table: SourceTable) -> Iterator[pl.DataFrame]:
@@ -82,17 +112,14 @@ def slice_table(table: SourceTable, shard_rows: int) -> list[Chunk]:
     return [Chunk(first, count) for first, count in divide_rows(table.row_count, chunk_rows(shard_rows))]
 
 
-def spool_table(table: SourceTable, shard_rows: int, folder: Path, progress: Progress) -> list[Chunk]:
-    """Write each chunk in which one machine would read *table* to a file in *folder*, and return the chunks."""
+def spool_table(table: SourceTable, shard_rows: int, write: WriteRows, progress: Progress) -> list[Chunk]:
+    """Write each chunk in which one machine would read *table* by *write*, and return the chunks."""
     chunks: list[Chunk] = []
     first_row = 0
     with wrap_polars_errors():
         for number, frame in enumerate(table.iter_frames(chunk_rows(shard_rows))):
             progress("copying rows for the cluster", first_row, table.row_count)
-            spool = folder / f"{number:06}.arrow"
-            with create_file(spool) as stream:
-                frame.write_ipc(stream, compression="zstd")
-            chunks.append(Chunk(first_row, len(frame), spool))
+            chunks.append(Chunk(first_row, len(frame), write(number, frame)))
             first_row += len(frame)
     return chunks
 

@@ -9,14 +9,19 @@ spool-…/                      rows that only the head of the cluster could rea
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+
+import polars as pl
 
 from audience._fs.atomic import atomic_replaced_file, fsync_path, link_or_copy
 from audience._fs.private_files import PRIVATE_FOLDER_MODE
 from audience.errors import DamagedError, OutputError, Problem
 from audience.index.ingest.reader import ReadingCounts
+from audience.index.ingest.shared.chunks import RowFile
 from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import SHARDS_FOLDER, ShardFiles
 from audience.index.storage.manifest import parse_shard_files
@@ -68,9 +73,9 @@ class Draft:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def new_spool(self) -> Path:
-        """Return a new folder for rows."""
-        return Path(mkdtemp(prefix=SPOOL_PREFIX, dir=self.folder))
+    def write_rows(self, number: int, rows: pl.DataFrame) -> RowFile:
+        """Write rows that only this process has read."""
+        return RowFile.write(Path(mkdtemp(prefix=SPOOL_PREFIX, dir=self.folder)), number, rows)
 
     def find(self, name: str) -> FinishedShard | None:
         """Return the finished shard *name*; None if there is none, or if any byte of it is not what was written."""
@@ -83,9 +88,14 @@ class Draft:
             return None
         return FinishedShard(files, ReadingCounts(**body["counts"]))
 
-    def new_work(self) -> LocalStorage:
-        """Return a new folder in which one call writes a shard; another call may write the same one at once."""
-        return LocalStorage.create(Path(mkdtemp(prefix=WORK_PREFIX, dir=self.folder)))
+    @contextmanager
+    def new_work(self) -> Iterator[LocalStorage]:
+        """Yield a new folder in which one call writes a shard; another call may write the same one at once."""
+        work = LocalStorage.create(Path(mkdtemp(prefix=WORK_PREFIX, dir=self.folder)))
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work.folder, ignore_errors=True)
 
     def finish(self, shard: FinishedShard, work: LocalStorage) -> None:
         """Move the files of *shard* out of *work*, and then record it; all of it is durable."""
@@ -95,7 +105,6 @@ class Draft:
         body = {"files": asdict(shard.files), "counts": asdict(shard.counts)}
         with atomic_replaced_file(self._record(shard.files.name)) as file:
             file.write_bytes(serialize_checked("shard", body))
-        shutil.rmtree(work.folder, ignore_errors=True)
 
     def copy_to(self, storage: LocalStorage, files: ShardFiles) -> None:
         """Give the files of a finished shard a second name in *storage*; where that is impossible, copy them."""
