@@ -87,7 +87,10 @@ class EventChanges:
         return [segment for segment in segments if len(segment.days)]
 
     def rewrite_files(self, files: Sequence[OpenEventFile], change: ChangeRows = lambda rows: rows) -> None:
-        """Replace *files*, of one partition, by one, with the events of each name changed by *change*."""
+        """Replace *files*, of one partition, by one, with the events of each name changed by *change*.
+
+        Names of batches stay known, also if no event is left.
+        """
         (partition,) = {file.directory.partition for file in files}
         batches, numbers = join_batches([file.directory.batches for file in files])
         is_coded = len(batches) > 1
@@ -98,7 +101,8 @@ class EventChanges:
                 if len(rows):
                     by_event.setdefault(segment.event, []).append(rows)
         self.files = [file for file in self.files if file not in files]
-        self.add_file((join_rows(by_event[event]) for event in sorted(by_event)), batches, partition)
+        if self.add_file((join_rows(by_event[event]) for event in sorted(by_event)), batches, partition) is None:
+            self.empty_batches += [name for batch in batches if not batch.is_replaceable for name in batch.names]
 
     def properties(self) -> dict[str, dict[str, Role]]:
         """Return the properties of all events with their roles, by the name of the event."""
