@@ -31,6 +31,7 @@ RowCheck: TypeAlias = Callable[[DeviceTable, int], None]  # columns of some rows
 
 CHUNKS_PER_SHARD = 4  # a shard is read in so many chunks, to bound memory
 SPOILT_ID = "column {!r} holds ids as a spreadsheet writes large numbers, with digits lost"
+MAX_ROWS, TOO_MANY_ROWS = (1 << 32) - 1, "maximum length reached"  # of Polars, and what it says of more
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,4 +323,8 @@ def wrap_polars_errors() -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
         message = str(error).strip().splitlines()[0]
+        if TOO_MANY_ROWS in message:
+            message = f"the table has more than {MAX_ROWS:,} rows, which is all that Polars reads at once"
+            hint = "build the index of a part of it, and add the others: audience index update INDEX TABLE"
+            raise TableError(Problem("too-many-devices", message, hint=hint)) from error
         raise TableError(Problem("unreadable", f"the table cannot be read: {message}")) from error

@@ -56,9 +56,10 @@ class AttributeStats:
 
     def count_by_value(self) -> pl.DataFrame:
         """Return the columns `value` and `devices`: the device count of each value that has its own bitmap."""
-        empty = pl.DataFrame(schema={"value": pl.String, "devices": pl.UInt32})
+        empty = pl.DataFrame(schema={"value": pl.String, "devices": pl.UInt64})
         counts = [_count_by_value(shard, stored) for shard, stored in self.shard_attributes if not stored.bit_slicing]
-        return pl.concat([empty, *counts]).group_by("value").agg(pl.col("devices").sum()).sort("value")
+        wide = [each.cast({"devices": pl.UInt64}) for each in counts]  # a sum of 32 bits would wrap around
+        return pl.concat([empty, *wide]).group_by("value").agg(pl.col("devices").sum()).sort("value")
 
 
 def collect_attribute_stats(snapshot: Snapshot) -> dict[str, AttributeStats]:

@@ -18,7 +18,7 @@ from audience.language.completion import Completion, Place, complete_words, find
 from audience.language.printer import quote_name, quote_value
 
 MAX_VALUES = 50  # of one attribute
-COUNT_SCHEMA = {"value": pl.String, "devices": pl.UInt32}
+COUNT_SCHEMA = {"value": pl.String, "devices": pl.UInt64}  # a sum of 32 bits would wrap around
 
 
 class EventNames(Protocol):
@@ -181,8 +181,8 @@ def _count_in_shard(shard: Shard, stored: StoredAttribute, prefix: str, ignores_
         values = pl.col("value").str.to_lowercase() if ignores_case else pl.col("value")
         table = table.filter(values.str.starts_with(prefix.lower() if ignores_case else prefix))
     if stored.bit_slicing:  # its values have no bitmaps of their own, and are not counted
-        return table.head(MAX_VALUES).select("value", devices=pl.lit(None, pl.UInt32))
-    return _without_deleted(table, shard).select("value", pl.col("devices").cast(pl.UInt32))
+        return table.head(MAX_VALUES).select("value", devices=pl.lit(None, pl.UInt64))
+    return _without_deleted(table, shard).select("value", pl.col("devices").cast(pl.UInt64))
 
 
 def _without_deleted(table: pl.DataFrame, shard: Shard) -> pl.DataFrame:
