@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from audience.index.changes.events import adding
 from audience.index.ingest import build
 from audience.index.ingest.events import spool
 from audience.index.query import shared_shards
+from audience.index.storage.device_numbers import PARTITION_SIZE, NumberSequence
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,7 @@ def built(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("events") / "index"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "MAX_SHARD_DEVICES", 40)
+        patch.setattr(build, "NumberSequence", partial(NumberSequence, PARTITION_SIZE - 50))
         devices = pl.DataFrame({"token": [f"t{number}" for number in range(150)], "age": range(150)})
         index = DeviceIndex.build(devices, folder, timezone="Europe/Berlin")
         index.remove(["t7"])
