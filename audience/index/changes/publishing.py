@@ -10,7 +10,7 @@ still be under way, is used by nobody.
 
 import errno
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -191,6 +191,7 @@ def _put_files(
     def read(name: str, start: int, stop: int) -> memoryview:
         return staged[name].read_bytes(name, start, stop) if name in staged else data_of[name][start:stop]
 
+    _require_stored(client, staged.values())
     opening = join_opening_blocks(manifest.shards, read)
     client.put(opening_key(hash128(opening)), opening)
     return count, done, hash128(opening)
@@ -203,6 +204,19 @@ def _find_staged(snapshot: Snapshot) -> dict[str, Shard]:
         return {}
     staged = [shard for shard in snapshot.shards if not storage.has_file(shard_file(shard.files.file_names()[0]))]
     return {name: shard for shard in staged for name in shard.files.file_names()}
+
+
+def _require_stored(client: ObjectClient, staged: Collection[Shard]) -> None:
+    """Raise OutputError if an object of a shard is gone, which a vacuum does if its build takes longer than a day."""
+    stored = {each.key: each.nbytes for each in client.list(SHARDS_FOLDER)} if staged else {}
+    for shard in staged:
+        files = shard.files
+        for kind, nbytes in files.file_sizes.items():
+            key = shard_key(files.file_name(kind), files.checksum)
+            if stored.get(key) != nbytes:
+                message = f"{client.path_of(key)} is not there any more"
+                hint = "start the build again: it goes on from the shards that are there"
+                raise OutputError(Problem("cannot-write", message, hint=hint))
 
 
 def _put_records(local: LocalStorage, client: ObjectClient) -> None:
