@@ -185,6 +185,7 @@ class IndexChanges(RuleBasedStateMachine):
             (update, "MAX_CHUNK_DEVICES", part),
             (tagging, "MAX_CHUNK_DEVICES", part),
             (session, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
+            (session, "MIN_SHARED_DEVICES", merge_limit),
             (compaction, "MAX_DELETED_RATIO", max_deleted),
             (compaction, "MAX_DELETED_DELTA_RATIO", max_deleted),
             (row_order, "MIN_GAIN", min_gain),

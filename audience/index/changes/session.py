@@ -4,10 +4,11 @@ A device that changes is deleted from its row and written to a row of a new shar
 never change.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import polars as pl
 
@@ -36,8 +37,11 @@ from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.progress import Progress
 
+MIN_SHARED_DEVICES = 1 << 13  # of a change that two threads share
 MAX_INLINE_COMPACT_DEVICES = 1 << 13  # compaction of more devices takes a tenth of a second or more
 
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 ShardMatches: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and its rows that match some ids
 
 
@@ -149,15 +153,26 @@ def locate_ids(shards: Sequence[Shard], id_columns: Sequence[IdColumn], ids: pl.
     Raises:
         TableError: An id names two devices.
     """
-    matches = []
-    for shard in shards:
-        parts = [id_search.find_in_column(shard, column, ids) for column in id_columns]
-        rows = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *parts])
-        if len(rows):
-            matches.append((shard, (rows.unique() if len(id_columns) > 1 else rows).sort("row")))
+    hashed = id_search.HashedIds(ids)
+    found = map_in_threads(lambda shard: _locate_in_shard(shard, id_columns, hashed), shards, len(ids))
+    matches = [(shard, rows) for shard, rows in zip(shards, found, strict=True) if len(rows)]
     if len(id_columns) > 1:
         _reject_ambiguous_ids(matches)
     return matches
+
+
+def _locate_in_shard(shard: Shard, id_columns: Sequence[IdColumn], hashed: id_search.HashedIds) -> pl.DataFrame:
+    parts = [id_search.find_hashed(shard, column, hashed) for column in id_columns]
+    rows = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *parts])
+    return (rows.unique() if len(id_columns) > 1 else rows).sort("row")
+
+
+def map_in_threads(function: Callable[[ItemT], ResultT], items: Sequence[ItemT], device_count: int) -> list[ResultT]:
+    """Return what *function* returns for each of *items*, in two threads if it is about many devices."""
+    if len(items) < 2 or device_count < MIN_SHARED_DEVICES:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(2) as executor:
+        return list(executor.map(function, items))
 
 
 def _reject_ambiguous_ids(matches: Sequence[ShardMatches]) -> None:

@@ -15,6 +15,7 @@ from audience.index.changes.session import (
     UpdateSession,
     delete_rows,
     locate_ids,
+    map_in_threads,
 )
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.build import reject_duplicate_ids, reject_shared_tags
@@ -218,11 +219,15 @@ def _merge_devices(
     chunk = {column: to_categorical(values, categories.get(column)) for column, values in chunk.items()}
     kept_columns = [column for column in columns if column not in chunk]
     is_new = np.ones(len(chunk[key_column]), dtype=np.bool_)
-    tables = []
-    for shard, rows in matches:
+
+    def merge_known(known: ShardMatches) -> DeviceTable:
+        shard, rows = known
         kept, at = decode_rows(shard, rows["row"].to_numpy(), kept_columns, categories), rows["at"]
-        tables.append({column: kept[column] if column in kept else chunk[column].gather(at) for column in columns})
-        is_new[at.to_numpy()] = False
+        return {column: kept[column] if column in kept else chunk[column].gather(at) for column in columns}
+
+    tables = map_in_threads(merge_known, matches, len(is_new))
+    for _, rows in matches:
+        is_new[rows["at"].to_numpy()] = False
     new_rows = pl.Series(np.flatnonzero(is_new))
     nulls = pl.Series([None], dtype=pl.String).new_from_index(0, len(new_rows))
     tables.append({column: chunk[column].gather(new_rows) if column in chunk else nulls for column in columns})

@@ -1,9 +1,12 @@
 """Find the rows of devices by their ids, in one shard or in several."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge, single_ids
@@ -17,27 +20,45 @@ from audience.language.attribute_names import UNTYPED
 MATCH_SCHEMA = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
 
+@dataclass(frozen=True)
+class HashedIds:
+    """Distinct *ids* whose hashes are computed once for all shards in which they are looked for."""
+
+    ids: pl.Series
+
+    @cached_property
+    def in_order(self) -> tuple[id_lookup.HashTable, NDArray[np.int64]]:
+        """Return the hashes in rising order, which are found several times faster, and where the id of each is."""
+        hashes = id_column.hash_ids(self.ids)
+        order = np.argsort(hashes)
+        return hashes[order], order
+
+
 def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFrame:
-    """Find the live rows of *shard* that have one of *ids* in an id column.
+    """Find the live rows of *shard* that have one of *ids* in an id column, as `find_hashed`."""
+    return find_hashed(shard, column, HashedIds(ids))
+
+
+def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFrame:
+    """Find the live rows of *shard* that have one of the ids of *hashed* in an id column.
 
     Args:
         shard: Shard to search.
         column: Name of the id column.
-        ids: Distinct ids.
+        hashed: Distinct ids.
 
     Returns:
         The columns `row`, `id`, and `at`, the position of the id in *ids*.
     """
     reject_polars_after_fork()
-    no_matches = pl.DataFrame(schema=MATCH_SCHEMA)
+    no_matches, ids = pl.DataFrame(schema=MATCH_SCHEMA), hashed.ids
     if len(ids) <= MAX_SINGLE_IDS and single_ids.are_few(identifiers := ids.to_list(), [column], shard):
         return _find_single_ids(shard, column, identifiers)
     table = shard.read_hash_table(column)
     if not len(table) or not len(ids):
         return no_matches
-    hashes = id_column.hash_ids(ids)
-    order = np.argsort(hashes)  # sorted hashes are found several times faster
-    positions, rows = id_lookup.find_candidate_rows(table, hashes[order])
+    hashes, order = hashed.in_order
+    positions, rows = id_lookup.find_candidate_rows(table, hashes)
     if not len(rows):
         return no_matches
     by_row = np.argsort(rows)
