@@ -30,9 +30,11 @@ def combine_rows(rows: DeviceTable, key: Column, duplicates: Duplicates) -> Devi
     Raises:
         TableError: Rows that are to be merged have different values in a column that can hold one.
     """
+    if duplicates == "refuse":
+        return rows
     keys = rows[key]
     is_repeated = keys.is_duplicated() & keys.is_not_null()
-    if duplicates == "refuse" or not is_repeated.any():
+    if not is_repeated.any():
         return rows
     if duplicates == "last":
         is_kept = keys.is_last_distinct() | keys.is_null()
