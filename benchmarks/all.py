@@ -63,6 +63,8 @@ STEPS = (
     Step("start", _in_folder),
     Step("console", _in_folder),
     Step("update", _in_folder),
+    Step("membership", _in_folder),
+    Step("soak", lambda options: ["--folder", f"{options.folder / 'soak'}"]),  # at a size that thousands of changes fit
     Step("events", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'events'}"]),
     Step("insight", _in_folder),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),
