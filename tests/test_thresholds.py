@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.index.storage import croaring, packed_words, thresholds
+from audience.index.storage.bitmap_forms import measure_form
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_nbytes
 
 ROW_COUNT = 200_000  # more than three containers
@@ -69,6 +70,29 @@ def test_all_algorithms_agree(operands, count, exactly):
     assert merged == thresholds.count_in_bytes(rows, count, ROW_COUNT, exactly=exactly)
     assert merged == thresholds.add_words(plain, count, ROW_COUNT, exactly=exactly)
     assert [list(bitmap) for bitmap in rows] == before, "an operand was changed"
+
+
+@pytest.mark.parametrize("cheapest", range(3))
+@given(operands=row_sets(), count=st.integers(1, 12))
+def test_whichever_algorithm_is_estimated_to_be_the_fastest(cheapest, operands, count):
+    counts = count_by_row(operands)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
+        patch.setattr(thresholds, "estimate_costs", lambda *_: tuple(float(place != cheapest) for place in range(3)))
+        at_least = thresholds.rows_at_least(operands, count, ROW_COUNT)
+        exactly = thresholds.rows_exactly(operands, count, ROW_COUNT)
+    assert rows_of(at_least) == np.flatnonzero(counts >= count).tolist()
+    assert rows_of(exactly) == np.flatnonzero(counts == count).tolist()
+
+
+def test_estimates_rise_with_the_operands_and_the_levels():
+    for rows in (BitMap(range(0, ROW_COUNT, 100)), BitMap(range(0, ROW_COUNT, 3)), BitMap(range(ROW_COUNT))):
+        rows.run_optimize()
+        form = measure_form(rows)
+        costs = [thresholds.estimate_costs([form] * operands, ROW_COUNT, 2) for operands in (3, 9, 20)]
+        assert costs == sorted(costs) and all(len(set(each)) == 3 for each in zip(*costs, strict=True))
+        merging = [thresholds.estimate_costs([form] * 9, ROW_COUNT, levels)[0] for levels in (2, 3, 4, 5, 6, 9)]
+        assert merging == sorted(merging) and merging[0] < merging[-1]
 
 
 @pytest.mark.parametrize("operand_count", [7, 8, 9, 255, 256, 300])

@@ -18,10 +18,12 @@ from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, inter
 from audience.index.storage.croaring import Words
 from audience.index.storage.packed_words import clear_from, fill_words, word_count, words_to_bitmap
 
-# Measured costs, in nanoseconds.
-MERGED_CONTAINER, MERGED_BYTE = 100, 6
-COUNTER, COUNTED_ROW = 0.1, 6
-ADDED_WORD, LOADED_ARRAY_ROW = 1.5, 1.3
+# Measured costs, in nanoseconds. Those of merging are of two levels; a level more costs as much again, or twice that.
+MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 200, 2.5, 4, 2_500
+MERGED_ROW_AGAIN, MAX_MERGED_LEVELS = 0.5, 5  # few rows reach a higher level
+MAX_REGROWN = 1_200  # of an array: with each operand the merged rows are written again, until they are words
+COUNTER, COUNTED_ROW, COUNTED_OPERAND = 0.02, 6, 5_000
+ADDED_WORD, LOADED_ARRAY_ROW, ADDED_OPERAND, ADDED_FIXED = 1.5, 1.3, 3_500, 60_000
 MERGED_AT_ONCE_BYTES = 1 << 13  # of all bitmaps, which are merged before their containers are counted
 LOADED_OPERANDS = 8  # bitmaps that are packed words at the same time
 _KEPT = threading.local()
@@ -77,7 +79,7 @@ def _find_rows(operands: Sequence[RowSet], count: int, row_count: int, *, exactl
     nbytes = sum(operand.nbytes for operand in operands)
     if nbytes < MERGED_AT_ONCE_BYTES:
         return merge_bitmaps(bitmaps, count, exactly=exactly)
-    merging, counting, adding = estimate_costs([measure_form(bitmap) for bitmap in bitmaps], row_count)
+    merging, counting, adding = estimate_costs([measure_form(bitmap) for bitmap in bitmaps], row_count, count + exactly)
     if merging <= min(counting, adding):
         return merge_bitmaps(bitmaps, count, exactly=exactly)
     if counting <= adding:
@@ -85,14 +87,34 @@ def _find_rows(operands: Sequence[RowSet], count: int, row_count: int, *, exactl
     return add_words(operands, count, row_count, exactly=exactly)
 
 
-def estimate_costs(forms: Sequence[BitmapForm], row_count: int) -> tuple[float, float, float]:
-    """Return the estimated nanoseconds of merging bitmaps, of counting their rows, and of adding packed words."""
-    containers, nbytes = sum(form.container_count for form in forms), sum(form.nbytes for form in forms)
+def estimate_costs(forms: Sequence[BitmapForm], row_count: int, levels: int) -> tuple[float, float, float]:
+    """Return the estimated nanoseconds of merging bitmaps, of counting their rows, and of adding packed words.
+
+    Args:
+        forms: Forms of the bitmaps.
+        row_count: Number of rows of the shard.
+        levels: In how many bitmaps a row has to be found, at most.
+    """
     rows, array_rows = sum(form.rows for form in forms), sum(form.array_rows for form in forms)
     return (
-        containers * MERGED_CONTAINER + nbytes * MERGED_BYTE,
-        row_count * COUNTER + rows * COUNTED_ROW,
-        word_count(row_count) * len(forms) * ADDED_WORD + array_rows * LOADED_ARRAY_ROW,
+        sum(_estimate_merging(form, len(forms), min(levels, MAX_MERGED_LEVELS) - 1) for form in forms),
+        row_count * COUNTER + rows * COUNTED_ROW + len(forms) * COUNTED_OPERAND,
+        word_count(row_count) * len(forms) * ADDED_WORD
+        + array_rows * LOADED_ARRAY_ROW
+        + len(forms) * ADDED_OPERAND
+        + ADDED_FIXED,
+    )
+
+
+def _estimate_merging(form: BitmapForm, operand_count: int, carries: int) -> float:
+    """Return the estimated nanoseconds of merging a bitmap, whose rows are carried up so many times."""
+    regrown = min(form.array_rows * operand_count, form.array_containers * MAX_REGROWN)
+    return (
+        form.container_count * MERGED_CONTAINER
+        + form.array_rows * (MERGED_ROW + MERGED_ROW_AGAIN * carries)
+        + regrown
+        + form.run_count * MERGED_RUN * (2 * carries - 1)
+        + form.bitset_containers * MERGED_WORDS * carries
     )
 
 
