@@ -32,8 +32,22 @@ def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Sh
             return [(start, stop)] if start < stop else []
     if stop - start <= MAX_MATCHED_ONE_BY_ONE:
         return group_into_ranges(np.array([rank for rank in range(start, stop) if pattern.matches(texts[rank])], int))
+    if not shard.group.has_several_shards:
+        return _search_ranges(pattern, attribute, shard, (start, stop))
+    searched = pattern, shard.hash_values(attribute)  # of large shards, all have the same values as a rule
+    known = shard.group.matching_ranges.get(searched)
+    if known is not None:
+        return known
+    return shard.group.keep_ranges(searched, _search_ranges(pattern, attribute, shard, (start, stop)))
+
+
+def _search_ranges(
+    pattern: Pattern, attribute: StoredAttribute, shard: Shard, candidates: RankRange
+) -> list[RankRange]:
+    """Return the ranks of the values that match *pattern*, all of them *candidates*, as ranges in rising order."""
     from audience.index.storage.polars_bridge import read_attribute_values  # Polars loads slowly
 
+    start, stop = candidates
     found = find_matches(pattern, read_attribute_values(shard, attribute).slice(start, stop - start))
     return group_into_ranges(found + start)
 

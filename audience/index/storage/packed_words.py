@@ -16,7 +16,7 @@ from audience.index.storage.croaring import CONTAINER_WORDS, Words
 
 ONES = 0x0101_0101_0101_0101
 PADDING_WORDS = 40  # between slices: numpy is slower if they are a multiple of 4,096 bytes apart
-BLOCK_WORDS = 8 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
+BLOCK_WORDS = 16 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
 SWAPPED_BITS = tuple(
     (distance, np.uint64(mask)) for distance, mask in ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
 )

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from audience._fs.checksums import hash128
 from audience.errors import DamagedError
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
@@ -159,6 +160,13 @@ class Shard:
     def attribute_values(self, attribute: StoredAttribute) -> arrow_file.LazyStrings:
         """Return the stored values of *attribute*, in order."""
         return arrow_file.LazyStrings(self._value_strings, attribute.start, attribute.value_count)
+
+    def hash_values(self, attribute: StoredAttribute) -> str:
+        """Return a checksum of the stored values of *attribute*; those of two shards are equal if their values are."""
+        offsets, data = arrow_file.view_string_buffers(self._value_strings)
+        assert offsets is not None, "values are strings"
+        own = offsets[attribute.start : attribute.start + attribute.value_count + 1]
+        return hash128(np.diff(own).data) + hash128(data[own[0] : own[-1]].data)
 
     def rows_by_value(self, attribute: StoredAttribute) -> dict[str, list[int]]:
         """Return the rows of the tags file that hold each value of *attribute*, which has a bitmap for each."""

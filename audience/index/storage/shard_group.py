@@ -1,6 +1,6 @@
 """Share among the shards of a snapshot what only all of them together can answer."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -29,6 +29,9 @@ class ShardGroup:
         self.event_numbers: dict[Expr, dict[int, RowSet]] = {}  # by partition; of the last few conditions about events
         self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
+        self.matching_ranges: dict[
+            Hashable, list[tuple[int, int]]
+        ] = {}  # of ranks, by pattern and values; the last few
 
     @property
     def shards(self) -> "Sequence[Shard]":
@@ -37,6 +40,11 @@ class ShardGroup:
         if len(shards) < len(self._shards):
             raise ReferenceError("the snapshot of a shard that is evaluated must be held")
         return shards
+
+    @property
+    def has_several_shards(self) -> bool:
+        """Return whether there are other shards."""
+        return len(self._shards) > 1
 
     @property
     def events(self) -> EventContext:
@@ -53,6 +61,13 @@ class ShardGroup:
             self.event_numbers = {}
         self.event_numbers.setdefault(expr, {})[partition] = numbers
         return numbers
+
+    def keep_ranges(self, searched: Hashable, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Keep the ranks of the values that a pattern matches until some others were searched for, and return them."""
+        if len(self.matching_ranges) >= MAX_CHOSEN_EXPRS:
+            self.matching_ranges = {}
+        self.matching_ranges[searched] = ranges
+        return ranges
 
     def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:
         """Keep the rows of *expr* until some other expressions were answered. Return them by name of the shard."""

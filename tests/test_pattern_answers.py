@@ -1,0 +1,69 @@
+"""Patterns asked of indexes whose shards have the same values or others, kept as bitmaps or as bits, against Python."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience import DeviceIndex
+from audience.index.ingest import build, encode
+from audience.index.query import attribute_rows, pattern_search
+from audience.index.storage import joined_shard, packed_words
+from audience.language.ast import Matches
+from audience.language.patterns import Pattern, read_pattern
+
+pattern_texts = st.lists(st.sampled_from(["a", "b", "A", "?", "*"]), min_size=1, max_size=4).map("".join)
+values = st.text("abA", min_size=1, max_size=3)
+
+
+def count_matches(texts: list[str | None], pattern: Pattern) -> int:
+    return sum(text is not None and pattern.matches(text) for text in texts)
+
+
+@given(
+    shards=st.lists(st.lists(values | st.none(), min_size=12, max_size=12), min_size=1, max_size=3),
+    is_repeated=st.booleans(),
+    asked=st.lists(st.tuples(pattern_texts, st.booleans()), min_size=1, max_size=4),
+    limits=st.tuples(st.sampled_from([1, 4_096]), st.sampled_from([0, 256]), st.sampled_from([0, 1, 16])),
+)
+def test_patterns_of_several_shards(shards, is_repeated, asked, limits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("patterns") / "devices.index"
+    cities = [city for shard in shards for city in (shards[0] if is_repeated else shard)]
+    table = pl.DataFrame({"registration_id": [f"d{row}" for row in range(len(cities))], "city": cities})
+    most_bitmaps, compared_singly, lower_bits = limits
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, value in (
+            (build, "MAX_SHARD_DEVICES", 12),
+            (joined_shard, "MAX_JOINED_ROWS", 0),
+            (encode, "MAX_BITMAPS_PER_ATTRIBUTE", most_bitmaps),
+            (pattern_search, "MAX_MATCHED_ONE_BY_ONE", compared_singly),
+            (attribute_rows, "MAX_SLICED_RANGES", 0),
+            (packed_words, "LOWER_BITS", lower_bits),
+        ):
+            patch.setattr(module, name, value)
+        index = DeviceIndex.build(table.cast({"city": pl.String}), path)
+        for text, ignores_case in asked:
+            pattern = read_pattern(text, ignores_case)
+            if not pattern.matches_all:
+                assert index.count(Matches("city", text, ignores_case)) == count_matches(cities, pattern), text
+
+
+def test_slices_are_looked_up_as_they_are_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 40_000)
+    rng = np.random.default_rng(14)
+    names = np.array([f"{prefix}{number:04}" for prefix in ("gu", "Gu", "中") for number in range(2_000)])
+    cities = pl.Series(names[rng.integers(0, len(names), 75_000)])
+    table = pl.DataFrame({"registration_id": pl.int_range(75_000, eager=True).cast(pl.String), "city": cities})
+    index = DeviceIndex.build(table, tmp_path / "devices.index")
+    attributes = [(shard, shard.attributes["city"]) for shard in index.snapshot.shards]
+    lowest_bits = [(shard, city.start + city.value_count + 1) for shard, city in attributes]
+    assert [shard.view_words(row) is not None for shard, row in lowest_bits] == [True, True]
+    for text, found in [
+        ("*7", cities.str.ends_with("7")),
+        ("?u*9*", cities.str.contains(r"\A.u.*9")),
+        ("*12*", cities.str.contains("12", literal=True)),
+    ]:
+        assert index.count(Matches("city", text)) == found.sum()
+    index.remove([str(number) for number in range(0, 75_000, 3)])
+    assert index.count(Matches("city", "*7")) == cities.str.ends_with("7").filter(np.arange(75_000) % 3 > 0).sum()
