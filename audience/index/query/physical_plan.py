@@ -7,11 +7,12 @@ and the form of the operands' containers.
 
 from typing import TypeAlias
 
-from audience.index.query.tag_trees import TagTree, Tree
+from audience.index.query.tag_trees import Reached, TagTree, Tree
 from audience.index.query.word_expressions import write_program
 from audience.index.storage import packed_words
 from audience.index.storage.croaring import Words
 from audience.index.storage.shard import Shard
+from audience.index.storage.thresholds import estimate_costs
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import Expr
 
@@ -48,12 +49,21 @@ def choose_words(expr: Expr, tags: TagTree, shard: Shard, *, counts: bool) -> Lo
     program, tag_rows = _find_program(tags), tuple([operand.tag_row for operand in tags.operands])
     if program is None or -1 in tag_rows:  # no device has a tag
         return None
-    gain = tags.cost - estimate_words(program, shard.row_count, counts=counts)
+    gain = _estimate_roaring(tags, shard) - estimate_words(program, shard.row_count, counts=counts)
     words = _load_useful(tag_rows, gain, shard) if gain > 0 else None
     if words is None:
         return None
     shard.keep_word_plan(expr, counts, WordPlan(program, tag_rows))
     return program, words
+
+
+def _estimate_roaring(tags: TagTree, shard: Shard) -> float:
+    """Return the estimated nanoseconds of roaring operations; a threshold over tags alone knows its own."""
+    tree = tags.tree
+    if not isinstance(tree, Reached) or tree.complemented or not all(isinstance(term, int) for term in tree.plain):
+        return tags.cost
+    forms = [shard.load_form(tags.operands[term].tag_row) for term in tree.plain if isinstance(term, int)]
+    return min(estimate_costs(forms, shard.row_count, tree.needed + tree.exactly))
 
 
 def _find_program(tags: TagTree) -> WordProgram | None:
