@@ -60,7 +60,7 @@ from audience.language.ast import (
 RowBitmap: TypeAlias = bitmaps.BitMap
 JUNCTIONS = And, Or, Except, Threshold
 ALL_ROWS = ~NO_ROWS
-NO_OPERAND = Operand(NO_ROWS, -1, 0.0)  # of a tag that no device has
+NO_OPERAND = Operand(NO_ROWS, -1, 0.0, 0)  # of a tag that no device has
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
 # These scan all values, all ids or many events, or choose among all devices, which is slow.

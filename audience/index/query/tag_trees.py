@@ -21,6 +21,7 @@ MIN_COST = 40_000.0  # of all operations; with less, there is nothing to gain
 WORD_CALL, WORD_ROW = 0.025, 1.1e-7  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
+MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union leaves some rows out; the part of a container that a row is
 MERGED = 8.0  # times the cost of an intersection of the same operands, of a threshold
 AND_OR = And, Or  # types are tested several times as fast as against `And | Or`
 
@@ -72,7 +73,23 @@ def read_tags(expr: Expr, shard: Shard) -> TagTree | None:
     """Return *expr* over stored bitmaps; None if one was not located before, or if there are other atoms than tags."""
     operands: list[Operand] = []
     part = _read(expr, shard, operands, {})
-    return None if part is None else TagTree(part[0], part[1], part[3], operands)
+    if part is None:
+        return None
+    tree, complemented, _, cost = part
+    if isinstance(tree, Union) and len(tree.terms) > MAX_UNFILLED:
+        cost = min(cost, _estimate_filling(operands, shard) + cost / len(tree.terms))
+    return TagTree(tree, complemented, cost, operands)
+
+
+def _estimate_filling(operands: Sequence[Operand], shard: Shard) -> float:
+    """Return what a union of independent *operands* costs until its containers are full: the others are not read."""
+    missing, cost = 1.0, 0.0
+    for operand in operands:
+        if missing < FULL:
+            break
+        missing *= 1 - operand.cardinality / max(shard.row_count, 1)
+        cost += operand.cost
+    return cost
 
 
 def has_few_rows(tags: TagTree, shard: Shard, *, counts: bool) -> bool:

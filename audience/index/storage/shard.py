@@ -50,11 +50,15 @@ SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks
 
 
 class Operand(NamedTuple):
-    """Stored bitmap of a tag: its rows, its row of the tags file, -1 if no device has it, and the cost of its form."""
+    """Stored bitmap of a tag: its rows, its row of the tags file, -1 if no device has it, and the cost of its form.
+
+    `cardinality` is the number of rows, which CRoaring would sum up anew.
+    """
 
     rows: RowSet
     tag_row: int
     cost: float
+    cardinality: int
 
 
 class Shard:
@@ -224,7 +228,8 @@ class Shard:
         operand = self.operands.get(tag)
         if operand is None and (tag_row := self.tag_rows.get(tag)) is not None:
             rows = RowSet(self.load_bitmap(tag_row), False, self.bitmap_sizes[tag_row], cached=True)
-            operand = self.operands[tag] = Operand(rows, tag_row, self.load_form(tag_row).cost)
+            form = self.load_form(tag_row)
+            operand = self.operands[tag] = Operand(rows, tag_row, form.cost, form.rows)
         return operand
 
     def load_form(self, tag_row: int) -> BitmapForm:

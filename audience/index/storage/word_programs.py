@@ -20,8 +20,8 @@ from audience.index.storage.bitmaps import RowSet
 from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.viewed_words import ViewedWords
 
-BUFFER_WORDS = 1 << 17  # of all buffers together: a megabyte; with half of it, calls of numpy are a sixth of the time
-MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
+BUFFER_WORDS = 1 << 18  # of all buffers together: two megabytes; with half of it, fifty operands take a tenth longer
+MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 16
 MAX_KEPT_RESULTS, MAX_KEPT_WORDS = 4, 1 << 17  # results of different lengths, and the words of each
 PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
 
