@@ -135,16 +135,15 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
 def _count_tags(expr: Expr, shard: Shard) -> int | None:
     """Return the number of devices of *shard* that match *expr*, None unless it is best counted from tags alone."""
-    is_threshold = isinstance(expr, Threshold)
-    chosen = None if is_threshold else load_kept_words(expr, shard, counts=True)
+    chosen = load_kept_words(expr, shard, counts=True)
+    if chosen is not None and isinstance(expr, Threshold):
+        return None  # its rows are cached when it is asked again
     if chosen is None:
         tags = read_tags(expr, shard)
         if tags is None:
             return None
         if has_few_rows(tags, shard, counts=True):
             return count_tree_rows(tags, shard)
-        if is_threshold and shard.cache.mark_seen(shard.name, expr):
-            return None  # its rows are cached
         chosen = choose_words(expr, tags, shard, counts=True)
     return None if chosen is None else count_rows(*chosen, shard.device_count)
 

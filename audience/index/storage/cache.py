@@ -52,9 +52,8 @@ class RowSetCache:
     def mark_seen(self, shard: str, key: Expr | int) -> bool:
         """Record that an expression was evaluated, or words wanted. Return whether it was before."""
         with self._lock:
-            was_seen = (shard, key) in self._seen
+            was_seen = self._seen.pop((shard, key), False) is None  # few steps: each computes the hash of an expression
             self._seen[shard, key] = None
-            self._seen.move_to_end((shard, key))
             if len(self._seen) > MAX_SEEN_KEYS:
                 self._seen.popitem(last=False)
             return was_seen

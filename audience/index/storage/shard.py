@@ -52,7 +52,7 @@ SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks
 class Operand(NamedTuple):
     """Stored bitmap of a tag: its rows, its row of the tags file, -1 if no device has it, and the cost of its form.
 
-    `cardinality` is the number of rows, which CRoaring would sum up anew.
+    `cardinality` is the number of rows, which CRoaring sums up whenever it is asked.
     """
 
     rows: RowSet

@@ -17,7 +17,7 @@ from audience.index.storage import packed_words
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, ViewFrozen, Words, choose_operations, load_frozen_view
 
-FROZEN_COOKIE, BITSET_CONTAINER, ALIGNMENT = 13766, 1, 64
+FROZEN_COOKIE, BITSET_CONTAINER, ALIGNMENT = 13766, 1, 4096
 VIEWED_ROWS = 1 << 16  # that a view believes each container to have; operations that use it are not called
 
 
