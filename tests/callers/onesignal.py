@@ -29,7 +29,7 @@ def read_tags(request):
 CALLER = Caller(
     tag_call=user_call,
     read_tags=read_tags,
-    unknown_tagged=("InvalidIds", "InvalidIds"),
+    unknown_tagged=("InvalidIds nobody", "InvalidIds nobody"),
     send=lambda payload: onesignal_call({**MESSAGE, **payload}),
     post=onesignal_call,
     post_text=lambda text: HttpCall("POST", "/notifications", {"c": "push"}, HEADERS, text.encode()),

@@ -20,6 +20,7 @@ sync.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -28,7 +29,7 @@ from urllib.parse import quote
 
 from audience.errors import Problem
 from audience.language.attribute_names import own_key
-from audience.vendors.delivery_spec import Credentials, RateLimit, Request, Response, VendorReply
+from audience.vendors.delivery_spec import Credentials, InvalidIds, RateLimit, Request, Response, VendorReply
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.onesignal.calls import JSON_HEADERS, RATES_DOCS
 from audience.vendors.onesignal.replies import read_error_texts
@@ -121,7 +122,10 @@ def parse_reply(response: Response, call: TagCall) -> VendorReply:
     >>> parse_reply(Response(202, b'{"properties": {"tags": {"vip": "true"}}}'), call)
     Accepted(message_id='', invalid_ids=())
     """
-    return _parse_reply(response)
+    reply = _parse_reply(response)
+    if not isinstance(reply, InvalidIds):
+        return reply
+    return replace(reply, ids=require_grid(call.added).ids or require_grid(call.removed).ids)
 
 
 @doubt_contradictions
