@@ -104,6 +104,17 @@ def test_all_ways_agree(indexes, way, expr):
             assert set(index.resolve(expr).ids()) == expected
 
 
+@pytest.mark.parametrize("way", ["words", "bitmaps", "at once"])
+def test_thresholds_of_complements_have_no_deleted_rows(indexes, way, monkeypatch):
+    monkeypatch.setattr(tag_trees, "MIN_COST", float("inf" if way == "at once" else "0"))
+    monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if way == "words" else "inf"))
+    threshold = Threshold("at least", 2, (bare("third"), Not(bare("rare")), Not(bare("few"))))
+    for expr in (threshold, Not(threshold), And((bare("all"), threshold)), Or((bare("few"), threshold))):
+        for index, live in indexes:
+            counted = int((mask_of(expr) & live).sum())
+            assert (index.count(expr), len(index.resolve(expr))) == (counted, counted)
+
+
 def test_words_are_planned(indexes, monkeypatch):
     monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf"))
     expr = And((bare("dense"), Not(bare("third"))))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from audience.index.storage import thresholds
-from audience.index.storage.bitmaps import BitMap, RowSet
+from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows
 from audience.index.storage.shard import Operand, Shard
 from audience.language.ast import And, Except, Expr, Not, Or, Tag, Threshold
 
@@ -184,23 +184,23 @@ def _trees_of(parts: list[Part]) -> tuple[Tree, ...]:
 
 def find_tree_rows(tags: TagTree, shard: Shard) -> RowSet:
     """Return the rows of *tags*; deleted rows may be among them if they are in the bitmaps of *shard*."""
-    rows = _Combination(tags.operands, shard.row_count).find(tags.tree)
+    rows = _Combination(tags.operands, shard).find(tags.tree)
     return RowSet(rows, tags.complemented, 2 * len(rows))
 
 
 def count_tree_rows(tags: TagTree, shard: Shard) -> int:
     """Return the number of the devices of *shard*, whose bitmaps have no deleted rows, that *tags* has."""
-    counted = _Combination(tags.operands, shard.row_count).count(tags.tree)
+    counted = _Combination(tags.operands, shard).count(tags.tree)
     return shard.device_count - counted if tags.complemented else counted
 
 
 class _Combination:
-    """Operands, out of some rows, as they are combined."""
+    """Operands, out of the rows of a shard, as they are combined."""
 
-    __slots__ = ("_operands", "_row_count")
+    __slots__ = ("_operands", "_shard")
 
-    def __init__(self, operands: Sequence[Operand], row_count: int):
-        self._operands, self._row_count = operands, row_count
+    def __init__(self, operands: Sequence[Operand], shard: Shard):
+        self._operands, self._shard = operands, shard
 
     def find(self, tree: Tree) -> BitMap:
         """Return the rows of *tree*, in a bitmap that may be shared."""
@@ -213,7 +213,8 @@ class _Combination:
             return self._narrow(first, others, tree.subtracted)
         operands = [*map(self._as_row_set, tree.plain), *(~self._as_row_set(term) for term in tree.complemented)]
         find_reached = thresholds.rows_exactly if tree.exactly else thresholds.rows_at_least
-        return find_reached(operands, tree.needed, self._row_count).bitmap
+        reached = find_reached(operands, tree.needed, self._shard.row_count).bitmap
+        return remove_rows(reached, self._shard.deleted) if tree.complemented else reached  # complements have them
 
     def count(self, tree: Tree) -> int:
         """Return the number of rows of *tree*; the last operation only counts."""
