@@ -38,7 +38,7 @@ def format_vendors(vendors: Sequence[Vendor]) -> str:
     pages = [([vendor.name], [vendor.docs_read_on], [vendor.docs_url]) for vendor in vendors]
     return "\n\n".join(
         [
-            format_wrapped_table(("vendor", "supports", "limits"), rows, (12, 70, 38)),
+            format_wrapped_table(("vendor", "supports", "limits"), rows, (12, 60, 48)),
             format_table(ABILITY_TITLES, list_ability_rows(vendors)),
             format_wrapped_table(("vendor", "read on", "documentation"), pages, (12, 12, 96), gap=False),
         ]
