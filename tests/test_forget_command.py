@@ -11,6 +11,7 @@ from test_crashes import FAILURE_POINT
 from test_forgetting import find_files
 
 from audience import DeliveryError, DeviceIndex
+from audience._fs.atomic import lock_output
 from audience.delivery import load_deliveries, resume, send, status
 from audience.delivery.forgetting import forget_in_folders
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
@@ -223,3 +224,38 @@ def test_syncs_of_tags_keep_an_id_until_its_tags_are_removed(tmp_path, audience)
     assert vendor.tags == {"r1": set(), "r3": {"vip"}}
     assert load_state(index.snapshot.storage, vendor.application).known.ids.to_list() == ["r3"]
     assert forget() == []
+
+
+def test_folders_of_lost_commands_on_a_cluster_are_removed(place, audience):
+    """Those beside the index and among the runs; not one of another index, nor a file of such a name."""
+    digits = "0123456789abcdef"
+    lost = [
+        place / f".devices.index.{digits}.draft",
+        place / f".devices.index.{digits}.events",
+        place / "runs" / f".fresh.{digits}.requests",
+        place / "runs" / f".found.parquet.{digits}.export",
+        place / f".runs.{digits}.requests",
+    ]
+    left = [place / f".other.index.{digits}.events", place / f".devices.index.{digits}.folder"]
+    for folder in [*lost, *left]:
+        folder.mkdir()
+        (folder / "shards-000000.json").write_text(GONE)
+    words = ["forget", GONE, "--index", str(place / "devices.index"), "--runs", str(place / "runs"), "--json"]
+    _, out, _ = audience(*words, "--dry-run")
+    expected = sorted(map(str, lost))
+    assert (
+        sorted(each["place"] for each in json.loads(out)["found"] if each["kind"] == "unfinished command") == expected
+    )
+    assert all(folder.exists() for folder in lost)
+    assert audience(*words)[0] == 0
+    assert [folder for folder in lost if folder.exists()] == []
+    assert all(folder.exists() for folder in left)
+
+
+def test_command_under_way_keeps_its_folder(place, audience):
+    folder = place / "runs" / ".fresh.0123456789abcdef.requests"
+    folder.mkdir()
+    with lock_output(place / "runs" / "fresh"):
+        code, _, err = audience("forget", GONE, "--runs", str(place / "runs"))
+    assert (code, folder.exists()) == (2, True), err
+    assert "is being written by another process" in err

@@ -1,7 +1,7 @@
 """Forget a person in request folders, ledgers, logs and syncs of tags."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, has_run, redact_ledger
 from audience.delivery.ledger.workers import list_workers, reap_dead_workers
 from audience.errors import DeliveryError, Problem
+from audience.index.ingest.shared.kept_calls import list_unfinished_jobs, remove_unfinished_job
 from audience.index.storage.snapshot import Snapshot
+from audience.index.storage.write_lock import lock_for_update
 from audience.requests.audit import AUDIT_FILE
 from audience.requests.campaign import CAMPAIGN_FILE
 from audience.requests.reader import MESSAGE_FILE
@@ -85,6 +87,50 @@ def require_plain_logs(files: Sequence[Path]) -> None:
         if start.startswith(COMPRESSED):
             message = f"{file} is compressed, so that ids in it cannot be found"
             raise DeliveryError(Problem("compressed-log", message, hint="decompress it first"))
+
+
+def forget_in_unfinished_jobs(
+    roots: Sequence[Path], indexes: Sequence[Snapshot], *, dry_run: bool, wait: float = 0
+) -> list[Finding]:
+    """Remove what lost commands on a cluster have left, which may have ids: beside indexes, in *roots* and beside them.
+
+    The next such command starts from its beginning.
+
+    Args:
+        roots: Folders of requests, or above such folders.
+        indexes: Indexes of this machine.
+        dry_run: Only look.
+        wait: Seconds to wait for another writer of an index.
+
+    Raises:
+        OutputError: A command is under way, or its folder cannot be removed.
+        LockedError: Another process changes the index.
+    """
+    beside_roots = [job for root in roots for job in _list_jobs_in(root)]
+    found = list(beside_roots)
+    for index in indexes:
+        place = Path(index.storage.location).absolute()
+        jobs = list_unfinished_jobs(place.parent, place.name)
+        found += jobs
+        if jobs and not dry_run:
+            with lock_for_update(index.storage, "forget", wait):
+                _remove_jobs(jobs)
+    if not dry_run:
+        _remove_jobs(job for job in beside_roots if job.exists())
+    return [Finding(str(job), "unfinished command", 1, "removed") for job in dict.fromkeys(found)]
+
+
+def _list_jobs_in(root: Path) -> list[Path]:
+    place = root.absolute()
+    folders = [place, *(folder for folder in place.rglob("*") if folder.is_dir() and not folder.is_symlink())]
+    jobs = [job for folder in folders for job in list_unfinished_jobs(folder)]
+    outermost = [job for job in jobs if not any(other in job.parents for other in jobs)]
+    return [*list_unfinished_jobs(place.parent, place.name), *outermost]
+
+
+def _remove_jobs(jobs: Iterable[Path]) -> None:
+    for job in jobs:
+        remove_unfinished_job(job)
 
 
 def forget_in_logs(files: Sequence[Path], ids: Collection[str], *, dry_run: bool) -> list[Finding]:

@@ -13,6 +13,7 @@ from audience.delivery.forgetting import (
     forget_in_folders,
     forget_in_logs,
     forget_in_syncs,
+    forget_in_unfinished_jobs,
     list_request_folders,
     require_idle,
     require_plain_logs,
@@ -63,7 +64,9 @@ def run_forget(
     looked = [each.forget(wanted, column=column, dry_run=True) for each in indexes]
     all_ids = list(dict.fromkeys([*wanted, *(identifier for found in looked for identifier in found.ids)]))
     with output.show_progress() as progress:
-        findings = forget_in_logs(logs, all_ids, dry_run=dry_run)
+        snapshots = [each.snapshot for each in indexes]
+        findings = forget_in_unfinished_jobs(runs or (), snapshots, dry_run=dry_run, wait=wait)
+        findings += forget_in_logs(logs, all_ids, dry_run=dry_run)
         for root, found in folders.items():
             findings += forget_in_folders(root, found, all_ids, dry_run=dry_run)
         in_indexes = [

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from audience._fs.atomic import atomic_replaced_file, reject_url
+from audience._fs.atomic import atomic_replaced_file, lock_output, reject_url
 from audience._fs.checksums import hash128, new_hasher
 from audience._fs.private_files import PRIVATE_FOLDER_MODE
 from audience.cluster.cluster import Argument, Cluster, Result
@@ -25,6 +25,8 @@ from audience.index.storage.checked_json import read_checked, serialize_checked
 
 DIGEST_DIGITS = 16
 READ_BYTES = 1 << 20
+JOB_KINDS = ("draft", "events", "export", "requests")  # a draft is that of a build
+JOB_FOLDER = re.compile(rf"\.(?P<name>.+)\.[0-9a-f]{{{DIGEST_DIGITS}}}\.(?:{'|'.join(JOB_KINDS)})", re.DOTALL)
 Kept = TypeVar("Kept")
 
 
@@ -106,6 +108,34 @@ def digest_job(*facts: Any) -> str:
 
 def _describe(fact: Any) -> str:
     return hash128(fact) if isinstance(fact, bytes) else str(fact)
+
+
+def list_unfinished_jobs(folder: Path, result: str | None = None) -> list[Path]:
+    """Return the folders in *folder* of jobs that are unfinished, also of those that are under way.
+
+    Args:
+        folder: Folder of the results.
+        result: Name of the result that the jobs are of; None is any.
+    """
+    entries = [(JOB_FOLDER.fullmatch(entry.name), entry) for entry in folder.iterdir()]
+    return sorted(entry for job, entry in entries if job and result in (None, job["name"]) and entry.is_dir())
+
+
+def remove_unfinished_job(folder: Path) -> None:
+    """Remove the folder of a lost job, which starts from its beginning the next time.
+
+    Args:
+        folder: Folder that `list_unfinished_jobs` has found.
+
+    Raises:
+        OutputError: The job is under way, or the folder cannot be removed.
+        ValueError: The folder is not one of a job.
+    """
+    job = JOB_FOLDER.fullmatch(folder.name)
+    if job is None:
+        raise ValueError(f"{folder} is not the folder of a job")
+    with lock_output(folder.absolute().with_name(job["name"])):
+        shutil.rmtree(folder)
 
 
 @contextmanager
