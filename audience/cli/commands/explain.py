@@ -34,6 +34,13 @@ from audience.vendors import vendor_names
 
 if TYPE_CHECKING:  # only plans with stale tags weigh a sync
     from audience.delivery.sync_costs import WeighedSync
+    from audience.index.query.physical_explanation import PhysicalExplanation
+
+ASKED_AGAIN = 5  # times: then everything is kept that is worth it
+HEADINGS = {
+    "first": "counted for the first time:",
+    "again": f"counted {ASKED_AGAIN} times by one process, the last time:",
+}
 
 
 def run_explain(
@@ -53,6 +60,10 @@ def run_explain(
         bool,
         Option("--leave-one-out", help="Also count the audience without each condition: what the condition costs."),
     ] = False,
+    physical: Annotated[
+        bool,
+        Option("--physical", help="Show how each part is evaluated: bitmaps or packed words, estimates, threads."),
+    ] = False,
     catalog: CatalogOption = None,
     vendor_has: VendorHasOption = None,
     question: QuestionOptions,
@@ -64,6 +75,7 @@ def run_explain(
     device_index, audience = DeviceIndex.open(index, threads=question.threads), parse(expr)
     asked = question.read(device_index.snapshot.timezone)
     when = asked.to_arguments()
+    evaluations = _explain_evaluation(device_index, audience, when) if physical else {}  # before anything is kept
     lines, bound = device_index.explain(audience, **when), device_index.bind(audience, **when)
     known_catalog = load_optional_catalog(catalog)
     vouched_types = parse_vendor_has(vendor_has)
@@ -101,6 +113,10 @@ def run_explain(
     facts |= {"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}
     restricted = restrict_audience(bound, choose_policies(device_index), device_index, asked) if policies else None
     facts |= {**policies_json(restricted.policies, (), restricted.removed)} if restricted is not None else {}
+    if physical:
+        from audience.json_forms.physical import physical_json
+
+        facts |= {"physical": {name: physical_json(each) for name, each in evaluations.items()}}
     weighed = _weigh_syncs(plans, device_index, known_catalog)
     if weighed:
         from audience.json_forms.costs import weighed_sync_json
@@ -111,7 +127,17 @@ def run_explain(
     counts = format_counts(lines, len(device_index), without)
     taken_out = [] if restricted is None else ["\n".join(format_policies(restricted.policies, ())) or "no policies"]
     syncs = [f"{name}: {format_weighed_sync(each)}" for name, each in weighed.items()]
-    output.print_result(facts, lambda: "\n\n".join([*heading, counts, *taken_out, *_format_plans(plans), *syncs]))
+    ways = [f"{HEADINGS[name]}\n{each}" for name, each in evaluations.items()]
+    output.print_result(
+        facts, lambda: "\n\n".join([*heading, counts, *ways, *taken_out, *_format_plans(plans), *syncs])
+    )
+
+
+def _explain_evaluation(index: DeviceIndex, audience: Expr, when: AsOfArguments) -> "dict[str, PhysicalExplanation]":
+    """Return how the expression is counted first, and how by a process that keeps the index open, if it differs."""
+    first = index.explain_physical(audience, **when)
+    again = index.explain_physical(audience, asked=ASKED_AGAIN, **when)
+    return {"first": first} if again.ways() == first.ways() else {"first": first, "again": again}
 
 
 def _weigh_syncs(plans: list[Plan], index: DeviceIndex, catalog: Catalog | None) -> "dict[str, WeighedSync]":

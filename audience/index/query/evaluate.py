@@ -4,7 +4,8 @@ Cheap operands come first, NOT is a subtraction, and evaluation of an AND ends w
 validated before (`audience.index.query.validate`); a shard that lacks an attribute simply has no rows for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias, get_args
 
 from audience.index.query.attribute_rows import (
@@ -23,11 +24,21 @@ from audience.index.query.physical_plan import choose_words, load_kept_words
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
-from audience.index.query.tag_trees import count_tree_rows, find_tree_rows, has_few_rows, read_tags
+from audience.index.query.tag_trees import TagTree, count_tree_rows, find_tree_rows, has_few_rows, read_tags
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
+from audience.index.storage.evaluation_notes import (
+    AT_ONCE,
+    CACHED,
+    COMPUTED,
+    ROARING,
+    UNION,
+    WORDS,
+    EvaluationNotes,
+    Way,
+)
 from audience.index.storage.joined_shard import JoinedShard
 from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.snapshot import Snapshot
@@ -90,10 +101,14 @@ def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> 
     Raises:
         ExpressionError: The expression refers to something that the index does not have.
     """
-    expanded = validate_and_expand(expr, snapshot, as_of)
-    if isinstance(expanded, Limit):
-        return min(expanded.count, sum(map_expr(count_in_shard, expanded.term, snapshot.evaluated_shards)))
-    return sum(map_expr(count_in_shard, expanded, snapshot.evaluated_shards))
+    return count_expanded(validate_and_expand(expr, snapshot, as_of), snapshot, count_in_shard)
+
+
+def count_expanded(expr: Expr, snapshot: Snapshot, count: Callable[[Expr, Shard], int]) -> int:
+    """Return the number of devices that match *expr*, which is expanded; *count* returns that of a shard."""
+    if isinstance(expr, Limit):
+        return min(expr.count, sum(map_expr(count, expr.term, snapshot.evaluated_shards)))
+    return sum(map_expr(count, expr, snapshot.evaluated_shards))
 
 
 def exclude_deleted(row_set: RowSet, shard: Shard) -> RowBitmap:
@@ -125,6 +140,7 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
         case And():
             return bitmaps.count_intersection(_evaluate_operands(expr, shard), shard.row_count)
         case Or(terms=terms):
+            _note(expr, shard, ROARING)
             return bitmaps.count_union([evaluate_in_shard(term, shard) for term in terms], shard.row_count)
         case Not(term=term):
             return shard.row_count - count_in_shard(term, shard)
@@ -143,9 +159,24 @@ def _count_tags(expr: Expr, shard: Shard) -> int | None:
         if tags is None:
             return None
         if has_few_rows(tags, shard, counts=True):
+            if shard.notes is not None:
+                _note_at_once(shard.notes, expr, tags)
             return count_tree_rows(tags, shard)
         chosen = choose_words(expr, tags, shard, counts=True)
-    return None if chosen is None else count_rows(*chosen, shard.device_count)
+    if chosen is None:
+        return None
+    _note(expr, shard, WORDS)
+    return count_rows(*chosen, shard.device_count)
+
+
+def _note(expr: Expr, shard: Shard, way: str) -> None:
+    if shard.notes is not None:
+        shard.notes.take(expr, way)
+
+
+def _note_at_once(notes: EvaluationNotes, expr: Expr, tags: TagTree) -> None:
+    notes.weigh(expr, Way(AT_ONCE, {AT_ONCE: tags.cost}, len(tags.operands)))
+    notes.take(expr, AT_ONCE)
 
 
 def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
@@ -153,6 +184,7 @@ def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
     if isinstance(expr, Or):
         row_sets = [evaluate_in_shard(term, shard) for term in expr.terms]
         if all(map(_is_stored, row_sets)):
+            _note(expr, shard, ROARING)
             return bitmaps.count_union(row_sets, shard.row_count)
     if not isinstance(expr, And):
         return count_live(evaluate_in_shard(expr, shard), shard)
@@ -182,12 +214,19 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
             return NO_ROWS
     tags = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
     if tags is not None and has_few_rows(tags, shard, counts=False):
+        if shard.notes is not None:
+            _note_at_once(shard.notes, expr, tags)
         return find_tree_rows(tags, shard)
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
+        _note(expr, shard, CACHED)
         return cached
     chosen = None if tags is None else choose_words(expr, tags, shard, counts=False)
-    row_set = _evaluate_uncached(expr, shard) if chosen is None else find_rows(*chosen)
+    if chosen is None:
+        row_set = _evaluate_uncached(expr, shard)
+    else:
+        _note(expr, shard, WORDS)
+        row_set = find_rows(*chosen)
     if isinstance(expr, CACHED_AT_ONCE):
         shard.cache.put(shard.name, expr, row_set)
     else:
@@ -198,10 +237,13 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
     if isinstance(shard, JoinedShard) and isinstance(expr, AtomNode) and shard.is_evaluated_by_parts(expr):
         return shard.join_row_sets([_evaluate_uncached(expr, part) for part in shard.parts])
+    if isinstance(expr, AtomNode | Limit | Top):
+        _note(expr, shard, COMPUTED)
     match expr:
         case And():
             return bitmaps.intersect(_evaluate_operands(expr, shard))
         case Or(terms=terms):
+            _note(expr, shard, ROARING)
             return bitmaps.union([evaluate_in_shard(term, shard) for term in terms])
         case Except():
             return bitmaps.intersect(_evaluate_difference(expr, shard))
@@ -236,18 +278,22 @@ def _evaluate_values(expr: Condition, shard: Shard) -> RowSet:
 
 
 def _evaluate_difference(expr: Except, shard: Shard) -> list[RowSet]:
+    _note(expr, shard, ROARING)
     return [evaluate_in_shard(expr.term, shard), ~evaluate_in_shard(expr.excluded, shard)]
 
 
 def combine_threshold(expr: Threshold, operands: Sequence[RowSet], shard: Shard) -> RowSet:
     """Return the rows of *shard* that as many of *operands*, the rows of the terms of *expr*, have as it asks for."""
+    note = None if shard.notes is None else partial(shard.notes.take, expr)
     match expr.operator:
         case "at least":
-            return thresholds.rows_at_least(operands, expr.count, shard.row_count)
+            rows = thresholds.rows_at_least(operands, expr.count, shard.row_count, note)
         case "at most":
-            return ~thresholds.rows_at_least(operands, expr.count + 1, shard.row_count)
+            rows = ~thresholds.rows_at_least(operands, expr.count + 1, shard.row_count, note)
         case "exactly":
-            return thresholds.rows_exactly(operands, expr.count, shard.row_count)
+            rows = thresholds.rows_exactly(operands, expr.count, shard.row_count, note)
+    _note(expr, shard, ROARING)  # unless an algorithm was chosen
+    return rows
 
 
 def _evaluate_choice(expr: Limit | Top, shard: Shard) -> RowSet:
@@ -292,7 +338,10 @@ def _evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
     bitmaps are cached by the identity of *expr*.
     """
     cached = shard.and_cache.get(id(expr))
-    if cached is not None and cached[0] is expr:
+    is_kept = cached is not None and cached[0] is expr
+    if shard.notes is not None:
+        shard.notes.take(expr, ROARING, is_kept=is_kept)
+    if cached is not None and is_kept:
         return cached[1]
     operands: list[RowSet | LazyUnion] = []
     for term in sorted(expr.terms, key=_evaluation_cost):
@@ -315,12 +364,18 @@ def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
             return _union_tags(expr, terms, shard)
         case _ if isinstance(expr, Condition):
             if expr in (cache := shard.compare_cache):
-                return cache[expr]
+                return _note_union(expr, cache[expr], shard)
             if len(cache) >= MAX_CACHED_COMPARISONS:
                 cache = shard.compare_cache = {}
             cache[expr] = union = _union_compared(expr, shard)
-            return union
+            return _note_union(expr, union, shard)
     return None
+
+
+def _note_union(expr: Expr, union: LazyUnion | None, shard: Shard) -> LazyUnion | None:
+    if shard.notes is not None and union is not None:
+        shard.notes.take(expr, UNION, operand_count=len(union.bitmaps))
+    return union
 
 
 def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | LazyUnion | None:
@@ -331,11 +386,14 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
         return None
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
+        _note(expr, shard, CACHED)
         return cached
     disjoint = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
     union = lazy_union(dict.fromkeys(tag_rows), disjoint, shard)
     if union.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
         shard.cache.put(shard.name, expr, union.materialize())
+    if isinstance(union, LazyUnion):
+        _note_union(expr, union, shard)
     return union
 
 
@@ -390,4 +448,6 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
         shard.operands[tag.type, tag.value] = NO_OPERAND
     if attribute.bit_slicing is None and stop - start == 1:
         shard.tag_rows[tag.type, tag.value] = attribute.start + start
+    elif attribute.bit_slicing is not None or stop > start:
+        _note(tag, shard, COMPUTED)
     return rows_in_ranks(attribute, (start, stop), shard)

@@ -8,6 +8,7 @@ from audience.index.query.completion import complete_with_index
 from audience.index.query.completion_counts import count_within
 from audience.index.query.explain import Explanation, explain_expr
 from audience.index.query.leave_one_out import LeaveOneOut, count_without_each
+from audience.index.query.physical_explanation import PhysicalExplanation, explain_physical
 from audience.index.query.questions import read_question
 from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
 from audience.index.query.snapshot_diff import Diff, diff_snapshots
@@ -49,6 +50,47 @@ class IndexExplanations:
         """
         snapshot = self.snapshot  # another thread may refresh the index
         return explain_expr(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
+
+    def explain_physical(
+        self,
+        expr: Expr | str,
+        *,
+        asked: int = 1,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> PhysicalExplanation:
+        """Count *expr* and return how: which way each node took in which shards, and what the others would have cost.
+
+        Nothing that later questions are answered from is changed: they are evaluated as if this had not been asked. A
+        copy of all that the snapshot keeps is asked instead, by the code that counts, which notes its choices there.
+        Printed, the explanation is a text of 80 columns.
+
+        Args:
+            expr: Expression or text.
+            asked: How often the expression is counted, on the same copy; shown is the last time. 1 is what `count`
+                would do now. After about five times everything is kept that is worth it.
+            as_of: Moment of the question, as for `count`.
+            timezone: Time zone of the question, as for `count`.
+            allow_gaps: Whether days of events may be missing, as for `count`.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have.
+            ValueError: *asked* is not from 1 to 100.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> explanation = index.explain_physical("male AND vip", asked=2)
+        >>> explanation.device_count, [(line.text, [way.name for way in line.ways]) for line in explanation.lines]
+        (1, [('AND', ['at once']), ('male', []), ('vip', [])])
+        >>> explanation.lines[1].form.rows
+        2
+        """
+        snapshot = self.snapshot  # another thread may refresh the index
+        question = read_question(as_of, timezone, allow_gaps, snapshot)
+        return explain_physical(to_expr(expr), snapshot, question, asked=asked)
 
     def leave_one_out(
         self,

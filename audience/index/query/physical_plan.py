@@ -5,12 +5,14 @@ bit for each row of the shard, whatever an operand has, at the speed of memory. 
 and the form of the operands' containers.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from audience.index.query.tag_trees import Reached, TagTree, Tree
+from audience.index.query.tag_trees import Reached, TagTree, Tree, read_tags
 from audience.index.query.word_expressions import write_program
 from audience.index.storage import packed_words
 from audience.index.storage.croaring import Words
+from audience.index.storage.evaluation_notes import WORDS, EvaluationNotes, Way
 from audience.index.storage.shard import Shard
 from audience.index.storage.thresholds import estimate_costs
 from audience.index.storage.word_programs import WordPlan, WordProgram
@@ -34,6 +36,8 @@ def load_kept_words(expr: Expr, shard: Shard, *, counts: bool) -> LoadedWords | 
     kept = shard.word_plans.get((id(expr), counts))
     if kept is None or kept[0] is not expr:
         return None
+    if shard.notes is not None and (tags := read_tags(expr, shard)) is not None:
+        _note_costs(shard.notes, expr, tags, kept[1], shard, counts=counts)
     return kept[1].program, shard.load_words(kept[1].tag_rows)
 
 
@@ -49,12 +53,28 @@ def choose_words(expr: Expr, tags: TagTree, shard: Shard, *, counts: bool) -> Lo
     program, tag_rows = _find_program(tags), tuple([operand.tag_row for operand in tags.operands])
     if program is None or -1 in tag_rows:  # no device has a tag
         return None
+    if shard.notes is not None:
+        _note_costs(shard.notes, expr, tags, WordPlan(program, tag_rows), shard, counts=counts)
     gain = _estimate_roaring(tags, shard) - estimate_words(program, shard.row_count, counts=counts)
     words = _load_useful(tag_rows, gain, shard) if gain > 0 else None
     if words is None:
         return None
     shard.keep_word_plan(expr, counts, WordPlan(program, tag_rows))
     return program, words
+
+
+def _note_costs(
+    notes: EvaluationNotes, expr: Expr, tags: TagTree, plan: WordPlan, shard: Shard, *, counts: bool
+) -> None:
+    """Note what roaring operations and words would cost, and to make the words that are not cached."""
+    missing = [tag_row for tag_row in plan.tag_rows if not shard.cache.holds(shard.name, tag_row)]
+    costs = {
+        "roaring": _estimate_roaring(tags, shard),
+        "words": estimate_words(plan.program, shard.row_count, counts=counts),
+        **({"making words": estimate_making(missing, shard)} if missing else {}),
+    }
+    operand_count, length = len(plan.tag_rows), plan.program.choose_length(packed_words.word_count(shard.row_count))
+    notes.weigh(expr, Way(WORDS, costs, operand_count, operand_count - len(missing), 8 * length))
 
 
 def _estimate_roaring(tags: TagTree, shard: Shard) -> float:
@@ -83,10 +103,15 @@ def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[W
     missing = [tag_row for tag_row, each in zip(tag_rows, words, strict=True) if each is None]
     if not missing:
         return words  # type: ignore[return-value]  # none of them is missing
-    size = packed_words.word_count(shard.row_count)
-    making = sum(size * NEW_WORD + shard.load_form(row).array_rows * NEW_ARRAY_ROW for row in missing)
+    making = estimate_making(missing, shard)
     were_useful = [shard.cache.mark_seen(shard.name, tag_row) for tag_row in missing]
     return shard.load_words(tag_rows) if making < gain or all(were_useful) else None
+
+
+def estimate_making(tag_rows: Sequence[int], shard: Shard) -> float:
+    """Return the estimated nanoseconds that it takes to make the words of stored bitmaps."""
+    size = packed_words.word_count(shard.row_count)
+    return sum(size * NEW_WORD + shard.load_form(row).array_rows * NEW_ARRAY_ROW for row in tag_rows)
 
 
 def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:

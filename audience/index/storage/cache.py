@@ -49,6 +49,17 @@ class RowSetCache:
         with self._lock:
             return [self._use((shard, tag_row)) for tag_row in tag_rows]  # type: ignore[misc]  # the keys are rows
 
+    def holds(self, shard: str, key: Expr | int) -> bool:
+        """Return whether rows or words are cached, without using them."""
+        return (shard, key) in self._entries
+
+    def copy(self) -> "RowSetCache":
+        """Return a cache of its own with the same entries, in the same order, which remembers the same wishes."""
+        copied = RowSetCache(self.max_bytes)
+        with self._lock:
+            copied.nbytes, copied._entries, copied._seen = self.nbytes, self._entries.copy(), self._seen.copy()
+        return copied
+
     def mark_seen(self, shard: str, key: Expr | int) -> bool:
         """Record that an expression was evaluated, or words wanted. Return whether it was before."""
         with self._lock:

@@ -22,6 +22,7 @@ from audience.index.storage.cache import RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup, StoredIds
 from audience.index.storage.croaring import Words
 from audience.index.storage.device_numbers import Numbers
+from audience.index.storage.evaluation_notes import EvaluationNotes
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
@@ -66,6 +67,10 @@ class Shard:
 
     Row numbers and bitmaps include deleted rows; `device_count` and `live_rows` do not.
     """
+
+    notes: EvaluationNotes | None = (
+        None  # of how expressions are evaluated; only copies that are asked for it have them
+    )
 
     def __init__(
         self, storage: Storage, files: ShardFiles, deleted: BitMap | None = None, cache: RowSetCache | None = None

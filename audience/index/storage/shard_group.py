@@ -52,6 +52,15 @@ class ShardGroup:
         assert self._events is not None, "only the shards of a snapshot have events"
         return self._events
 
+    def detach(self, shards: "Sequence[Shard]") -> "ShardGroup":
+        """Return a group of copies of the shards, with what this group keeps; what it keeps from now on is its own."""
+        group = ShardGroup(shards, self.threads, self._events)
+        group.event_numbers = {expr: kept.copy() for expr, kept in self.event_numbers.copy().items()}
+        group.slow_exprs = self.slow_exprs.copy()
+        group.chosen_rows = self.chosen_rows.copy()
+        group.matching_ranges = self.matching_ranges.copy()
+        return group
+
     def keep_numbers(self, expr: Expr, partition: int, numbers: RowSet) -> RowSet:
         """Keep the numbers of the devices of *expr* in a partition until some other expressions were answered.
 

@@ -8,7 +8,8 @@ Three algorithms give the same result; the one that is estimated to be the faste
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,20 @@ COUNTER, COUNTED_ROW, COUNTED_OPERAND = 0.02, 6, 5_000
 ADDED_WORD, LOADED_ARRAY_ROW, ADDED_OPERAND, ADDED_FIXED = 1.5, 1.3, 3_500, 60_000
 MERGED_AT_ONCE_BYTES = 1 << 13  # of all bitmaps, which are merged before their containers are counted
 LOADED_OPERANDS = 8  # bitmaps that are packed words at the same time
+MERGE: Final = "merge"  # the names of the algorithms
+COUNTERS: Final = "counters"
+SLICED_WORDS: Final = "sliced words"
 _KEPT = threading.local()
 PADDING_WORDS = 40  # between operands: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
-def rows_at_least(operands: Sequence[RowSet], count: int, row_count: int) -> RowSet:
+Note: TypeAlias = Callable[[str, Mapping[str, float]], None]  # of the algorithm, and of what each would cost
+
+
+def rows_at_least(operands: Sequence[RowSet], count: int, row_count: int, note: Note | None = None) -> RowSet:
     """Return the rows, out of *row_count*, that at least *count* of *operands* have.
+
+    *note* is called with the algorithm and the estimated nanoseconds of each, if one is chosen.
 
     >>> sets = [RowSet(BitMap(rows)) for rows in ([0, 1], [1, 2], [1])]
     >>> rows_at_least(sets, 2, 4).bitmap, rows_at_least([~rows for rows in sets], 2, 4)[:2]
@@ -42,16 +51,16 @@ def rows_at_least(operands: Sequence[RowSet], count: int, row_count: int) -> Row
     if count > len(operands):
         return RowSet(BitMap())
     if all(operand.complemented for operand in operands):
-        return ~rows_at_least([~operand for operand in operands], len(operands) + 1 - count, row_count)
+        return ~rows_at_least([~operand for operand in operands], len(operands) + 1 - count, row_count, note)
     if count == 1:
         return union(operands)
     if count == len(operands):
         return intersect(operands)
-    return _as_row_set(_find_rows(operands, count, row_count, exactly=False))
+    return _as_row_set(_find_rows(operands, count, row_count, note, exactly=False))
 
 
-def rows_exactly(operands: Sequence[RowSet], count: int, row_count: int) -> RowSet:
-    """Return the rows, out of *row_count*, that exactly *count* of *operands* have.
+def rows_exactly(operands: Sequence[RowSet], count: int, row_count: int, note: Note | None = None) -> RowSet:
+    """Return the rows, out of *row_count*, that exactly *count* of *operands* have; *note* as in `rows_at_least`.
 
     >>> sets = [RowSet(BitMap(rows)) for rows in ([0, 1], [1, 2], [1])]
     >>> rows_exactly(sets, 1, 4).bitmap
@@ -64,27 +73,37 @@ def rows_exactly(operands: Sequence[RowSet], count: int, row_count: int) -> RowS
     if count == len(operands):
         return intersect(operands)
     if all(operand.complemented for operand in operands):
-        return rows_exactly([~operand for operand in operands], len(operands) - count, row_count)
-    return _as_row_set(_find_rows(operands, count, row_count, exactly=True))
+        return rows_exactly([~operand for operand in operands], len(operands) - count, row_count, note)
+    return _as_row_set(_find_rows(operands, count, row_count, note, exactly=True))
 
 
 def _as_row_set(rows: BitMap) -> RowSet:
     return RowSet(rows, nbytes=2 * len(rows))
 
 
-def _find_rows(operands: Sequence[RowSet], count: int, row_count: int, *, exactly: bool) -> BitMap:
-    if any(operand.complemented for operand in operands):
-        return add_words(operands, count, row_count, exactly=exactly)
+def _find_rows(operands: Sequence[RowSet], count: int, row_count: int, note: Note | None, *, exactly: bool) -> BitMap:
     bitmaps = [operand.bitmap for operand in sorted(operands, key=lambda operand: operand.nbytes)]
-    nbytes = sum(operand.nbytes for operand in operands)
-    if nbytes < MERGED_AT_ONCE_BYTES:
+    algorithm, costs = _choose_algorithm(operands, bitmaps, row_count, count + exactly)
+    if note is not None:
+        note(algorithm, costs)
+    if algorithm == MERGE:
         return merge_bitmaps(bitmaps, count, exactly=exactly)
-    merging, counting, adding = estimate_costs([measure_form(bitmap) for bitmap in bitmaps], row_count, count + exactly)
-    if merging <= min(counting, adding):
-        return merge_bitmaps(bitmaps, count, exactly=exactly)
-    if counting <= adding:
+    if algorithm == COUNTERS:
         return count_in_bytes(bitmaps, count, row_count, exactly=exactly)
     return add_words(operands, count, row_count, exactly=exactly)
+
+
+def _choose_algorithm(
+    operands: Sequence[RowSet], bitmaps: Sequence[BitMap], row_count: int, levels: int
+) -> tuple[str, dict[str, float]]:
+    """Return the fastest algorithm, and the estimated nanoseconds of each, if they were needed."""
+    if any(operand.complemented for operand in operands):
+        return SLICED_WORDS, {}
+    if sum(operand.nbytes for operand in operands) < MERGED_AT_ONCE_BYTES:
+        return MERGE, {}
+    estimated = estimate_costs([measure_form(bitmap) for bitmap in bitmaps], row_count, levels)
+    costs = dict(zip((MERGE, COUNTERS, SLICED_WORDS), estimated, strict=True))
+    return min(costs, key=costs.__getitem__), costs  # the first of equal ones
 
 
 def estimate_costs(forms: Sequence[BitmapForm], row_count: int, levels: int) -> tuple[float, float, float]:

@@ -92,6 +92,10 @@ class WordProgram:
         fitting = BUFFER_WORDS // max(self.buffer_count, 1)
         return min(max(1 << fitting.bit_length() - 1, MIN_BLOCK_WORDS), MAX_BLOCK_WORDS)
 
+    def choose_length(self, size: int) -> int:
+        """Return the number of words of a block of operands of *size* words."""
+        return min(choose_block(self.block_words), size)
+
 
 class WordPlan(NamedTuple):
     """Plan to evaluate an expression with packed words: the program, and the rows of the tags file that it reads."""
@@ -270,7 +274,7 @@ def _write_twice(writer: ProgramWriter, operands: Iterable[Value]) -> Value:
 def count_rows(program: WordProgram, operands: Sequence[Words], row_count: int) -> int:
     """Return the number of rows, out of *row_count* that are not deleted, in the result of *program*."""
     size, counted = len(operands[0]), 0
-    length = min(choose_block(program.block_words), size)
+    length = program.choose_length(size)
     result, buffers = _KEPT.take_result(length), _KEPT.take_buffers(program.buffer_count, length)
     for start in range(0, size, length):
         found = result.words[: size - start]
@@ -283,7 +287,7 @@ def count_rows(program: WordProgram, operands: Sequence[Words], row_count: int) 
 def find_rows(program: WordProgram, operands: Sequence[Words]) -> RowSet:
     """Return the rows in the result of *program*."""
     size = len(operands[0])
-    length = min(choose_block(program.block_words), size)
+    length = program.choose_length(size)
     result = _KEPT.take_result(size) if size <= MAX_KEPT_WORDS else ViewedWords(size)
     buffers = _KEPT.take_buffers(program.buffer_count, length)
     for start in range(0, size, length):
