@@ -47,6 +47,7 @@ EVALUATIONS = [
     ("", "age < 30", 1, [["computed"]]),
     ("", "age < 30", 3, [["cached"]]),
     ("", "nosuch AND age < 30", 1, [["roaring"], [], ["skipped"]]),
+    ("", "half AND everyone AND NOT nobody", 1, [["roaring"], [], [], []]),
     ("", "half limit 9 seed x", 1, [[], []]),
     ("", "half AND (third limit 9 seed x)", 1, [["roaring"], [], ["computed"], []]),
     ("", "at least 2 of (rare, some, NOT half)", 1, [["sliced words"], [], [], []]),

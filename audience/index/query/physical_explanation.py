@@ -23,7 +23,7 @@ from audience.index.storage.evaluation_notes import ROARING, EvaluationNotes, Wa
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
-from audience.language.ast import Expr, Not, Tag, operands
+from audience.language.ast import Everyone, Expr, Nobody, Not, Tag, operands
 from audience.language.describe import node_label
 
 MAX_ASKED = 100
@@ -147,7 +147,8 @@ def _explain_node(
         return
     term = expr.term if isinstance(expr, Not) else expr
     found = [notes.find(term) for _, notes in seen]
-    skipped = [] if isinstance(term, Tag) else [number for number in may_be_skipped if found[number - 1] is None]
+    is_noted = not isinstance(term, Tag | Everyone | Nobody)  # these take no time, wherever they are
+    skipped = [number for number in may_be_skipped if is_noted and found[number - 1] is None]
     ways = _group_ways([(number, way) for number, way in enumerate(found, 1) if way is not None])
     if skipped:
         ways.append(TakenWay("skipped", tuple(skipped), {}))
