@@ -123,6 +123,15 @@ def test_explanation_leaves_each_node_out(client, index):
     assert all(each["count"] == index.count(each["expr"]) for line in lines if (each := line["without"]))
 
 
+def test_explanation_shows_how_the_expression_is_evaluated(client, index):
+    body = {"expr": "vip AND male AND age < 30", "physical": True}
+    answer = client.post("/v1/indexes/devices/explain", json=body).json()
+    assert answer["physical"]["count"] == answer["count"] == index.count(body["expr"])
+    assert [line["path"] for line in answer["physical"]["lines"]] == [line["path"] for line in answer["lines"]]
+    assert answer["physical"]["lines"][0]["ways"][0]["shards"] == [1]
+    assert client.post("/v1/indexes/devices/explain", json={"expr": "vip"}).json()["physical"] is None
+
+
 @pytest.mark.parametrize("ids", [["t1", "nobody", "t3"], [f"t{number}" for number in range(400)]])
 def test_members_are_those_of_the_library(ids, client, index):
     exprs = {"vip": "vip", "id": "age < 30", "known": "nobody"}

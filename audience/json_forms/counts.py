@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 from audience.index.query.explain import ExplainLine
 from audience.index.query.leave_one_out import LeaveOneOut
 from audience.json_forms.leave_one_out import LeftOutForm, left_out_by_path
+from audience.json_forms.physical import PhysicalForm
 from audience.language.completion import Completion
 
 
@@ -56,10 +57,12 @@ class ExplanationForm(CountForm):
     Attributes:
         devices: Devices of the index.
         lines: Nodes of the expression, parents before children.
+        physical: Evaluation of the expression; null if it was not asked for.
     """
 
     devices: int
     lines: list[ExplainedNodeForm]
+    physical: PhysicalForm | None
 
 
 class CompletionForm(TypedDict):

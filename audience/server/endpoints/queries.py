@@ -11,6 +11,7 @@ from audience.index.query.evaluate import count_devices
 from audience.index.query.explain import explain_expr
 from audience.index.query.leave_one_out import count_without_each
 from audience.index.query.membership import ID, KNOWN, match_device, match_devices, select_member_columns
+from audience.index.query.physical_explanation import explain_physical
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.snapshot import Snapshot
 from audience.json_forms.counts import (
@@ -28,6 +29,7 @@ from audience.json_forms.indexes import (
     index_description_json,
     index_json,
 )
+from audience.json_forms.physical import physical_json
 from audience.json_forms.problems import ProblemForm, problem_json
 from audience.json_forms.questions import format_as_of
 from audience.language.as_of import AsOf, read_as_of
@@ -57,6 +59,7 @@ class ExplainBody(ExprBody):
     """Body of an explanation."""
 
     leave_one_out: bool = Field(default=False, description="Also count the expression without each of its nodes.")
+    physical: bool = Field(default=False, description="Also show how the expression is evaluated, and what it costs.")
 
 
 class CompleteBody(Body):
@@ -145,17 +148,20 @@ def explain(call: Call) -> ExplanationForm:
     """Return the count of each part of an expression, like a funnel.
 
     In an AND, each operand has the number of devices that are left after it. With `leave_one_out`, the outermost nodes
-    also have the expression without them.
+    also have the expression without them. With `physical` the way of each node in each shard is shown, as `count`
+    would take it now.
     """
     index, body = call.index, call.body
     snapshot = index.snapshot
     question = read_question(body, snapshot)
+    physical = explain_physical(question.expr, snapshot, question.asked) if body.physical else None  # before it is kept
     lines = explain_expr(question.expr, snapshot, question.asked)
     without = count_without_each(question.expr, snapshot, question.asked) if body.leave_one_out else None
     return {
         **_count_json(lines[0].device_count, snapshot, question.asked),
         "devices": len(index),
         "lines": explain_lines_json(lines, len(index), without),
+        "physical": None if physical is None else physical_json(physical),
     }
 
 
