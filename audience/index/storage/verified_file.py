@@ -3,7 +3,6 @@
 Each block of 64 KiB has its own checksum, so that a query loads and verifies only the blocks that it needs.
 """
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from audience._fs.checksums import hash64, hash128
 from audience.index.storage.published import StoredFile, damaged_error
 
 BLOCK_BYTES = 1 << 16
+READ_BYTES = 16 * BLOCK_BYTES  # of a file that is hashed
 MAX_LOADED_BLOCKS = 64  # that are loaded together, before the first of them is verified
 
 
@@ -28,13 +28,14 @@ def hash_blocks(data: memoryview) -> NDArray[np.uint64]:
 
 
 def hash_file_blocks(path: Path) -> NDArray[np.uint64]:
-    """Return the checksum of each block of a local file."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
-        try:
-            return hash_blocks(view)
-        finally:
-            view.release()
+    """Return the checksum of each block of a local file.
+
+    The file is read, not mapped: a mapping cannot be closed while anything refers to a part of it, and its error would
+    hide that of a read.
+    """
+    with path.open("rb") as file:
+        pieces = [hash_blocks(memoryview(piece)) for piece in iter(lambda: file.read(READ_BYTES), b"")]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
 
 
 def read_whole(file: StoredFile, checksum: str) -> memoryview:
