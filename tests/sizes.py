@@ -22,5 +22,5 @@ def scale_examples(small: int) -> int:
 
 
 def steps_of_death(after: bool) -> Iterator[int]:
-    """Count the steps at which a sender dies: all of them, but in CI odd ones before they are made, even ones after."""
+    """Count the steps at which a process dies: all, but in CI odd ones before they are made, even ones after."""
     return count(2 if after else 1, 2) if IS_CI else count(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from sizes import steps_of_death
 from tag_syncs import VendorTags
 from test_crashes import FAILURE_POINT
 from test_forgetting import find_files
@@ -139,9 +140,7 @@ def test_again_finds_nothing(place, audience):
 
 @pytest.mark.parametrize("is_sent", [True, False])
 def test_interrupted_at_any_step_it_is_finished_by_the_same_command(tmp_path, is_sent):
-    step, is_cut = 0, True
-    while is_cut:
-        step += 1
+    for step in steps_of_death(after=is_sent):
         folder = write_run_folder(tmp_path / str(step), IDS)
         if is_sent:
             send_run(folder, FakeService(fault=lambda call: "stopped" if call > 1 else None))
@@ -158,6 +157,8 @@ def test_interrupted_at_any_step_it_is_finished_by_the_same_command(tmp_path, is
             assert send_run(folder, service).done
         expected = {id_: 1 for id_ in IDS if id_ != GONE}
         assert service.delivery_counts == {id_: 1 for id_ in expected if not is_sent or id_ not in IDS[:10]}
+        if not is_cut:
+            break
     assert step > 10
 
 

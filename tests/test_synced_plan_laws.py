@@ -215,7 +215,7 @@ def test_each_history_is_planned_for(vendor, history, tmp_path):
 
 @pytest.mark.parametrize("vendor", VENDORS)
 @given(rows=tables, history=st.lists(steps, max_size=6), expr=boolean_exprs(leaves, max_leaves=6), strict=st.booleans())
-@settings(max_examples=scale_examples(60), deadline=None)
+@settings(max_examples=scale_examples(40), deadline=None)
 def test_native_requests_and_ids_reach_the_devices_of_the_index(vendor, rows, history, expr, strict, tmp_path_factory):
     world = World(vendor, rows, tmp_path_factory.mktemp("law"))
     for step in history:
