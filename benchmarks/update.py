@@ -140,6 +140,7 @@ def measure_duckdb(folder: Path) -> dict[str, float]:
     database = folder / "changed.duckdb"
     database.unlink(missing_ok=True)
     connection = duckdb.connect(str(database))
+    connection.execute("SET enable_progress_bar = false")  # it would stand among the results
     connection.execute(f"SET threads = {THREADS}")
     connection.execute(f"CREATE TABLE devices AS SELECT * FROM '{folder / devices.TABLE_FOLDER}/*.parquet'")
     took = {}
