@@ -20,7 +20,7 @@ from audience.index.query.attribute_rows import (
 )
 from audience.index.query.events.answers import find_event_rows
 from audience.index.query.limits import choose_devices
-from audience.index.query.physical_plan import choose_words, load_kept_words
+from audience.index.query.physical_plan import LoadedWords, choose_words, find_kept_plan
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
@@ -151,10 +151,12 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
 def _count_tags(expr: Expr, shard: Shard) -> int | None:
     """Return the number of devices of *shard* that match *expr*, None unless it is best counted from tags alone."""
-    chosen = load_kept_words(expr, shard, counts=True)
-    if chosen is not None and isinstance(expr, Threshold):
+    plan = find_kept_plan(expr, shard, counts=True)
+    if plan is not None and isinstance(expr, Threshold):
         return None  # its rows are cached when it is asked again
-    if chosen is None:
+    if plan is not None:
+        chosen: LoadedWords | None = (plan.program, shard.load_words(plan.tag_rows))
+    else:
         tags = read_tags(expr, shard)
         if tags is None:
             return None

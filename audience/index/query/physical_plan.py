@@ -31,14 +31,14 @@ Shape: TypeAlias = tuple[Tree, bool]  # of a `TagTree`, without its operands
 _PROGRAMS: dict[Shape, tuple[WordProgram | None]] = {}  # writing one takes as long as some of its steps
 
 
-def load_kept_words(expr: Expr, shard: Shard, *, counts: bool) -> LoadedWords | None:
-    """Return the program and the words that were chosen when the same object was evaluated before, if they were."""
+def find_kept_plan(expr: Expr, shard: Shard, *, counts: bool) -> WordPlan | None:
+    """Return the plan with words that was chosen when the same object was evaluated before, if one was."""
     kept = shard.word_plans.get((id(expr), counts))
     if kept is None or kept[0] is not expr:
         return None
     if shard.notes is not None and (tags := read_tags(expr, shard)) is not None:
         _note_costs(shard.notes, expr, tags, kept[1], shard, counts=counts)
-    return kept[1].program, shard.load_words(kept[1].tag_rows)
+    return kept[1]
 
 
 def choose_words(expr: Expr, tags: TagTree, shard: Shard, *, counts: bool) -> LoadedWords | None:
