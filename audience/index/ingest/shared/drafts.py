@@ -7,7 +7,6 @@ work-…/                       one folder for each call that writes a shard
 spool-…/                      rows that only the head of the cluster could read
 """
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from audience._fs.private_files import PRIVATE_FOLDER_MODE
 from audience.errors import DamagedError, OutputError, Problem
 from audience.index.ingest.reader import ReadingCounts
 from audience.index.ingest.shared.chunks import RowFile
+from audience.index.ingest.shared.kept_calls import open_job_folder
 from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import SHARDS_FOLDER, ShardFiles
 from audience.index.storage.manifest import parse_shard_files
@@ -54,14 +54,9 @@ class Draft:
         Raises:
             OutputError: The folder cannot be written.
         """
-        draft = cls(index.absolute().with_name(f".{index.name}.{digest}.draft"))
-        name = re.compile(rf"\.{re.escape(index.name)}\.[0-9a-f]{{16}}\.draft")
+        draft = cls(open_job_folder(index, digest, "draft"))
         try:
-            for entry in draft.folder.parent.iterdir():
-                if name.fullmatch(entry.name) and entry != draft.folder:
-                    shutil.rmtree(entry, ignore_errors=True)
-            for folder in (draft.folder, draft.folder / SHARDS_FOLDER):
-                folder.mkdir(PRIVATE_FOLDER_MODE, exist_ok=True)
+            (draft.folder / SHARDS_FOLDER).mkdir(PRIVATE_FOLDER_MODE, exist_ok=True)
             for prefix in (WORK_PREFIX, SPOOL_PREFIX):
                 for stale in draft.folder.glob(f"{prefix}*"):
                     shutil.rmtree(stale, ignore_errors=True)

@@ -138,6 +138,23 @@ def remove_unfinished_job(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def open_job_folder(result: Path, digest: str, kind: str) -> Path:
+    """Return the folder of the job *digest* of *result*; those of other jobs of it and this *kind* are removed.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    folder = result.absolute().with_name(f".{result.name}.{digest}.{kind}")
+    try:
+        for other in list_unfinished_jobs(folder.parent, result.name):
+            if other.suffix == f".{kind}" and other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+        folder.mkdir(PRIVATE_FOLDER_MODE, exist_ok=True)
+    except OSError as error:
+        raise OutputError(Problem("cannot-write", f"{folder}: {error.strerror or error}")) from error
+    return folder
+
+
 @contextmanager
 def open_kept_calls(path: Path, digest: str, kind: str) -> Iterator[KeptCalls]:
     """Yield the calls of the job *digest*, whose result is *path*; the caller has a lock of it.
@@ -154,15 +171,7 @@ def open_kept_calls(path: Path, digest: str, kind: str) -> Iterator[KeptCalls]:
         OutputError: The folder cannot be written.
     """
     reject_url(path)
-    folder = path.absolute().with_name(f".{path.name}.{digest}.{kind}")
-    others = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{DIGEST_DIGITS}}}\.{kind}")
-    try:
-        for entry in folder.parent.iterdir():
-            if others.fullmatch(entry.name) and entry != folder:
-                shutil.rmtree(entry, ignore_errors=True)
-        folder.mkdir(PRIVATE_FOLDER_MODE, exist_ok=True)
-    except OSError as error:
-        raise OutputError(Problem("cannot-write", f"{folder}: {error.strerror or error}")) from error
+    folder = open_job_folder(path, digest, kind)
     try:
         yield KeptCalls(folder)
     except LostClusterError:
