@@ -75,11 +75,11 @@ def test_pages_are_written(pages, tmp_path, monkeypatch):
 
 
 def test_table_of_payloads_has_the_sums(pages):
-    tallies = {"tpns": Tally(2, 2, 1, 2, 1, 1), "braze": Tally(1, 1, 0, 1, 0, 0)}
+    tallies = {"tpns": Tally(2, 2, 1, 2, 1, 1), "pinpoint": Tally(1, 1, 0, 1, 0, 0)}
     rows = importlib.import_module("payload_tables").payloads_table(tallies).splitlines()[2:-1]
     assert rows == [
         "| `tpns` | 2 | 2 | 1 | 2 | 1 | 1 |",
-        "| `braze` | 1 | 1 | 0 | 1 | 0 | read only |",
+        "| `pinpoint` | 1 | 1 | 0 | 1 | 0 | read only |",
         "| all | 3 | 3 | 1 | 3 | 1 | 1 |",
     ]
 

@@ -217,7 +217,7 @@ def test_control_api_sets_faults(client):
         ("POST", "/_sandbox/faults", '[{"of": "drop"}]', 400),
         ("POST", "/_sandbox/faults", "{}", 400),
         ("POST", "/_sandbox/faults", "burn", 400),
-        ("GET", "/_sandbox/delivered?vendor=braze", "", 400),
+        ("GET", "/_sandbox/delivered?vendor=pinpoint", "", 400),
         ("GET", "/_sandbox/log?last=all", "", 400),
         ("GET", "/_sandbox/nowhere", "", 404),
         ("POST", "/_sandbox/delivered", "", 404),

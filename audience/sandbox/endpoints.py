@@ -51,7 +51,7 @@ def load_endpoints() -> dict[str, Endpoints]:
     """Return the endpoints of every emulated vendor by the vendor's name; versions that share them repeat them.
 
     >>> endpoints = load_endpoints()
-    >>> endpoints["emas_v2"].NAME, "braze" in endpoints
+    >>> endpoints["emas_v2"].NAME, "pinpoint" in endpoints
     ('emas', False)
     """
     modules = {name: get_vendor(name).sandbox for name in vendor_names()}
