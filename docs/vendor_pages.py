@@ -230,7 +230,8 @@ def delivery_sections(vendor: audience.Vendor, spec: DeliverySpec) -> str:
     ]
     hosts = ((code(name), url) for name, url in spec.base_urls.items())
     text = "## Keys\n\n" + markdown_table(("key", "variable", "kind", "values, default first"), keys)
-    text += "## Hosts\n\nThe first host is the default.\n\n" + markdown_table(("`--host`", "URL"), hosts)
+    default = "The first host is the default." if spec.has_default_host else "None is the default: name one."
+    text += f"## Hosts\n\n{default}\n\n" + markdown_table(("`--host`", "URL"), hosts)
     text += "## Send methods\n\n" + methods_table(vendor, spec)
     if spec.dry_run is not None:
         text += "`audience send --dry-run --validate` lets the vendor check each call without delivering.\n\n"

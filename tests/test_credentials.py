@@ -185,6 +185,14 @@ def test_invalid_host_is_rejected(host):
         resolve_host(host, FAKE_DELIVERY)
 
 
+def test_host_of_a_vendor_without_a_default_has_to_be_named():
+    delivery = make_delivery(has_default_host=False)
+    assert resolve_host("there", delivery) == "https://there.example"
+    with pytest.raises(DeliveryError, match="one of here, there") as caught:
+        load_credentials("fake", delivery, environment=KEY_VARIABLES)
+    assert caught.value.code == "missing-key"
+
+
 @pytest.fixture
 def vendor():
     unregister = fake_vendor.register_fake_vendors(make_delivery(make_setup_method(max_uses=3)))

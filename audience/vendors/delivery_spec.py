@@ -414,7 +414,7 @@ class DeliverySpec:
     """Everything that delivery needs of a vendor.
 
     Attributes:
-        base_urls: URLs of the data centres by name; the first is the default.
+        base_urls: URLs of the data centres by name; the first is the default, if there is one.
         required_keys: Names of the keys of an application.
         secret_keys: Keys that are never shown.
         build_body: Writes a message in the vendor's format, or raises MessageError for what the vendor would refuse.
@@ -440,6 +440,7 @@ class DeliverySpec:
         access_tokens: Where the access tokens of its calls come from; None if the keys alone sign them.
         key_file: Name of a key that names a file in JSON which has the required keys; empty if the vendor has no such.
         check_keys: Finds why keys that are all there cannot sign.
+        has_default_host: Whether the first data centre is meant if none is named. If not, the user has to name one.
     """
 
     base_urls: Mapping[str, str]
@@ -465,3 +466,4 @@ class DeliverySpec:
     access_tokens: AccessTokenSource | None = None
     key_file: str = ""
     check_keys: Callable[[Mapping[str, str]], Iterable[Problem]] = find_no_key_problems
+    has_default_host: bool = True

@@ -113,8 +113,11 @@ def env_variable(vendor: str, key: str) -> str:
 def resolve_host(host: str | None, delivery: DeliverySpec) -> str:
     """Return the base URL for *host*: the name of a data centre, a URL, or None for the default.
 
-    Raises DeliveryError for an unknown name, a malformed URL, or plain HTTP to another machine.
+    Raises DeliveryError for an unknown name, a malformed URL, plain HTTP to another machine, or None without a default.
     """
+    if host is None and not delivery.has_default_host:
+        hint = f"write --host NAME or `host` beside the keys: one of {', '.join(delivery.base_urls)}, or a URL"
+        raise DeliveryError(Problem("missing-key", "no data centre is named, and none is the default", hint=hint))
     if host is None:
         return next(iter(delivery.base_urls.values()))
     if "://" not in host:
