@@ -18,6 +18,7 @@ from vendor_pages import vendor_page, vendors_navigation, vendors_page
 import audience
 from audience import delivery, sandbox
 from audience.cli.typer_app import typer_app
+from audience.vendors.problem_codes import ProblemCode, list_codes
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
@@ -97,9 +98,23 @@ def option_row(option: Any) -> tuple[str, str, str]:
 # Problem codes. -------------------------------------------------------------------------------------------------------
 
 
-def load_problem_codes() -> dict[str, dict[str, list[str]]]:
-    """Return the documented codes: area → code → [cause, remedy]."""
+def load_shared_codes() -> dict[str, dict[str, list[str]]]:
+    """Return the codes that no vendor has to itself: area → code → [cause, remedy]."""
     return tomllib.loads(PROBLEM_CODES.read_text("utf-8"))
+
+
+def list_vendor_codes() -> list[tuple[audience.Vendor, ProblemCode]]:
+    """Return each code that only one vendor has, with the vendor; interfaces of one vendor may share codes."""
+    vendors = map(audience.get_vendor, audience.vendor_names())
+    return [(vendor, each) for vendor in vendors for each in list_codes(vendor)]
+
+
+def load_problem_codes() -> dict[str, dict[str, list[str]]]:
+    """Return the documented codes, of the house and of the vendors: area → code → [cause, remedy]."""
+    areas = load_shared_codes()
+    for _, each in list_vendor_codes():
+        areas.setdefault(each.area, {})[each.code] = [each.cause, each.remedy]
+    return areas
 
 
 def problem_codes_page() -> str:
@@ -109,8 +124,11 @@ def problem_codes_page() -> str:
         " A code may be used in several places; the message names the place.\n\n"
     )
     text = "# Problem codes\n\n" + intro
+    owners: dict[str, str] = {}
+    for vendor, each in list_vendor_codes():
+        owners[each.code] = owners.get(each.code, "") + f" [{vendor.title}](vendors/{vendor.name}.md)"
     for area, codes in load_problem_codes().items():
-        rows = ((f'<a id="{name}"></a>`{name}`', *entry) for name, entry in sorted(codes.items()))
+        rows = ((f'<a id="{name}"></a>`{name}`{owners.get(name, "")}', *codes[name]) for name in sorted(codes))
         text += f"## {area}\n\n" + markdown_table(("code", "cause", "what to do"), rows)
     return text
 

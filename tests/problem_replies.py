@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from audience import get_vendor, vendor_names
+from audience.vendors.problem_codes import list_codes
+
 CODES_FILE = Path(__file__).parents[1] / "docs" / "problem_codes.toml"
 FIELDS = {"type", "title", "status", "detail", "code", "span", "hint", "problems"}
 INSIDES = ("Traceback", "object at 0x", "site-packages", "pydantic", "uvicorn", "starlette", "NoneType")
@@ -17,7 +20,8 @@ MAX_DETAIL = 2_000
 def known_codes() -> tuple[str, ...]:
     """The documented codes, some of them patterns."""
     areas = tomllib.loads(CODES_FILE.read_text("utf-8"))
-    return tuple(code for area in areas.values() for code in area)
+    of_vendors = (each.code for name in vendor_names() for each in list_codes(get_vendor(name)))
+    return (*(code for area in areas.values() for code in area), *of_vendors)
 
 
 def find_faults(status: int, media_type: str, body: bytes) -> list[str]:

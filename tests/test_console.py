@@ -16,10 +16,12 @@ from service import run_serve
 from sizes import IS_FULL_SIZE
 
 import audience
-from audience import DeviceIndex
+from audience import DeviceIndex, get_vendor
 from audience.language.highlighting import AudienceLexer
+from audience.server.app import STATIC_FOLDER
 from audience.server.keys import add_key
 from audience.testing.devices import generate_devices
+from audience.vendors.problem_codes import list_codes
 
 DEVICES = 20_000
 LONG_NAME = "a name of eighty characters that somebody has pasted from a report of last year"
@@ -345,6 +347,14 @@ def test_problems_are_in_chinese_with_what_the_service_wrote_in_english(console)
     problem = console.page.locator(".problem")
     expect(problem).to_contain_text("括号没有闭合")
     expect(problem.locator('[lang="en"]').first).to_have_text("this bracket is not closed")
+
+
+def test_problems_of_one_vendor_are_in_chinese_without_being_in_the_bundle(console):
+    console.open(view="vendors", expr="NOT male", vendor="xiaomi")
+    console.page.get_by_role("button", name="中文").click()
+    [sentence] = [each.chinese for each in list_codes(get_vendor("xiaomi")) if each.code == "one-operator"]
+    expect(console.page.locator("#answer")).to_contain_text(sentence)
+    assert sentence not in (STATIC_FOLDER / "console.js").read_text("utf-8")
 
 
 def test_names_of_eighty_characters_and_of_other_scripts_stay_in_their_place(console):

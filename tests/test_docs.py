@@ -98,7 +98,11 @@ def test_message_page_lists_every_field():
 
 def test_every_named_option_exists(pages):
     options = set(re.findall(r"--[a-z][a-z-]+", pages.cli_page())) | OPTIONS_OF_OTHER_TOOLS | OPTIONS_OF_DOCKER
-    notes = (ROOT / "audience" / "vendors").glob("*/notes.md")
-    for page in [ROOT / "README.md", ROOT / "docs" / "problem_codes.toml", *(ROOT / "docs").glob("*.md"), *notes]:
+    of_vendors = [
+        file
+        for name in ("notes.md", "problem_codes.toml")
+        for file in (ROOT / "audience" / "vendors").glob(f"*/{name}")
+    ]
+    for page in [ROOT / "README.md", ROOT / "docs" / "problem_codes.toml", *(ROOT / "docs").glob("*.md"), *of_vendors]:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8")))
         assert named <= options, page.name

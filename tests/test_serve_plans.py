@@ -11,6 +11,7 @@ from audience import DeviceIndex
 from audience.index.query.sql.nodes import SQL_DIALECTS
 from audience.json_forms.insight import overlap_json, profile_json
 from audience.json_forms.plans import plan_json
+from audience.vendors.problem_codes import list_codes
 
 INDEX = "/v1/indexes/devices"
 EXPRS = ("vip", "male AND age < 30", "province:hunan OR NOT vip", "nobody", "everyone")
@@ -137,6 +138,14 @@ def test_vendors_are_those_of_the_command_line(client):
     assert list(vendors) == audience.vendor_names()
     assert [name for name, form in vendors.items() if form["sendable"]] == audience.vendor_names(can="send")
     assert all(form["methods"] for form in vendors.values() if form["sendable"])
+
+
+def test_problem_codes_are_those_of_the_vendors(client):
+    codes = client.get("/v1/problem-codes").json()["codes"]
+    for name in audience.vendor_names():
+        own = {each.code: each.chinese for each in list_codes(audience.get_vendor(name))}
+        assert {code: form["chinese"] for code, form in codes.items() if name in form["vendors"]} == own
+    assert codes["too-large-a-tree"]["vendors"] == ["emas", "emas_v2"]  # which have one file
 
 
 VALUES = [

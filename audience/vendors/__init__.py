@@ -27,6 +27,7 @@ SHARED_MODULES = (
     "oem_channels",
     "payload_reader",
     "platform_field",
+    "problem_codes",
     "relative_times",
     "reply_checks",
     "schema_check",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
@@ -126,6 +127,8 @@ class Vendor:
         delivery: How messages are delivered; None if the vendor can only be written for.
         tags: How tags of devices are set and removed; None if that cannot be done. Its keys are those of *delivery*.
         sandbox: Dotted name of the module with the emulated endpoints; None if there is none.
+        problem_codes: File with the problem codes that only this vendor has, which `audience.vendors.problem_codes`
+            reads; None if it has none.
 
     >>> facts = {"docs_url": "https://example.com", "docs_read_on": "2026-11-21", "fragment": "all", "limits": {}}
     >>> pager = Vendor(
@@ -169,6 +172,7 @@ class Vendor:
     delivery: DeliverySpec | None = None
     tags: TagSpec | None = None
     sandbox: str | None = None
+    problem_codes: Path | None = None
 
     def __post_init__(self) -> None:
         writable = {

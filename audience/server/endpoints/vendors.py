@@ -1,4 +1,4 @@
-"""Endpoint about the vendors that audience knows."""
+"""Endpoints about the vendors that audience knows: what each can do, and the problem codes that only one has."""
 
 from typing_extensions import TypedDict
 
@@ -6,6 +6,7 @@ from audience.json_forms.vendors import VendorForm, list_method_names, vendor_js
 from audience.language.ast import Ids, Tag
 from audience.server.calls import Call, Endpoint
 from audience.vendors import get_vendor, vendor_names
+from audience.vendors.problem_codes import list_codes
 from audience.vendors.spec import COMPARISONS, Vendor
 
 OPERAND_NAMES = {Tag: "tags", Ids: "ids", **dict.fromkeys(COMPARISONS, "comparisons")}
@@ -35,6 +36,32 @@ class VendorsForm(TypedDict):
     vendors: list[ServedVendorForm]
 
 
+class ProblemCodeForm(TypedDict):
+    """Problem code of a vendor.
+
+    Attributes:
+        vendors: The vendors that have it: one, or several interfaces of one.
+        cause: What is wrong, or what is assumed.
+        remedy: What to do.
+        chinese: Sentence about it in Chinese, which the console shows.
+    """
+
+    vendors: list[str]
+    cause: str
+    remedy: str
+    chinese: str
+
+
+class ProblemCodesForm(TypedDict):
+    """Problem codes that only one vendor has.
+
+    Attributes:
+        codes: The codes, each with what people read of it.
+    """
+
+    codes: dict[str, ProblemCodeForm]
+
+
 def list_vendors(call: Call) -> VendorsForm:
     """List the vendors: what their targeting can express, their limits, and whether audience can send to them."""
     return {"vendors": [_served_vendor_json(get_vendor(name)) for name in vendor_names()]}
@@ -50,4 +77,18 @@ def _served_vendor_json(vendor: Vendor) -> ServedVendorForm:
     }
 
 
-ENDPOINTS = (Endpoint("GET", "/v1/vendors", list_vendors, VendorsForm, "count"),)
+def list_problem_codes(call: Call) -> ProblemCodesForm:
+    """List the problem codes that only one vendor has: the cause, what to do, and a sentence in Chinese."""
+    codes: dict[str, ProblemCodeForm] = {}
+    for vendor in map(get_vendor, vendor_names()):
+        for each in list_codes(vendor):
+            texts = {"cause": each.cause, "remedy": each.remedy, "chinese": each.chinese}
+            form = codes.setdefault(each.code, {"vendors": [], **texts})  # type: ignore[typeddict-item]
+            form["vendors"].append(vendor.name)
+    return {"codes": codes}
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/vendors", list_vendors, VendorsForm, "count"),
+    Endpoint("GET", "/v1/problem-codes", list_problem_codes, ProblemCodesForm, "count"),
+)

@@ -4,6 +4,8 @@ https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection: of th
 specification that it is made from, on 2026-11-28.
 """
 
+from pathlib import Path
+
 from audience.language.ast import Anniversary, Between, Has, Reference
 from audience.language.platforms import PLATFORM_TYPE
 from audience.vendors.airship.activities import read_count, write_count
@@ -50,4 +52,5 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     tags=TAGS,
     sandbox="audience.sandbox.vendors.airship",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
 )

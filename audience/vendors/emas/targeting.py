@@ -5,6 +5,7 @@ Source for tags: https://help.aliyun.com/document_detail/434847.html, read 2026-
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 from audience.algebra.fitting import fit_to_shape, is_bounded
@@ -252,4 +253,5 @@ emas_vendor = partial(
     forbidden_id_chars=",",
     builtins={"platform": "DeviceType"},
     sandbox="audience.sandbox.vendors.emas",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
 )

@@ -3,6 +3,8 @@
 Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-21.
 """
 
+from pathlib import Path
+
 from audience.language.ast import Reference
 from audience.vendors.engagelab.calls import DELIVERY
 from audience.vendors.engagelab.tags import TAGS
@@ -41,4 +43,5 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     tags=TAGS,
     sandbox="audience.sandbox.vendors.engagelab",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
 )

@@ -7,6 +7,8 @@ https://github.com/dcloudio/unidocs-zh/tree/HEAD/docs/uniCloud/uni-cloud-push, t
 behind.
 """
 
+from pathlib import Path
+
 from audience.language.attribute_names import UNTYPED
 from audience.vendors.getui.calls import DELIVERY
 from audience.vendors.getui.tags import TAGS
@@ -48,4 +50,5 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     tags=TAGS,
     sandbox="audience.sandbox.vendors.getui",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
 )

@@ -3,6 +3,8 @@
 https://documentation.onesignal.com/reference/create-notification, read in parts 2026-11-21.
 """
 
+from pathlib import Path
+
 from audience.algebra.request_shape import FlatDnf
 from audience.language.ast import Between, Compare, Has, Ids, Reference, Tag, Within
 from audience.vendors.onesignal.calls import DELIVERY
@@ -44,4 +46,5 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     tags=TAGS,
     sandbox="audience.sandbox.vendors.onesignal",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
 )

@@ -3,6 +3,8 @@
 Source: https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
+from pathlib import Path
+
 from audience.algebra.request_shape import NormalForm
 from audience.language.ast import Compare, Reference, Within
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
@@ -36,6 +38,7 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     tags=TAGS,
     sandbox="audience.sandbox.vendors.tpns",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
     type_aliases=TPNS_TYPES,
     builtins={type_: name for name, type_ in TPNS_TYPES.items() if type_ != UNTYPED},
     value_names=VALUE_NAMES,

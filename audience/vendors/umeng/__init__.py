@@ -4,6 +4,8 @@ https://dev.umeng.com/push/android/api-doc: the page itself was not readable. Wh
 public repositories, one of about 2018 and one of 2025, read 2026-11-29, and from comments of clients that quote it.
 """
 
+from pathlib import Path
+
 from audience.language.ast import Between, Compare, Reference, Within
 from audience.language.attribute_names import UNTYPED
 from audience.vendors.spec import TAGS_AND_IDS, Vendor
@@ -47,6 +49,7 @@ VENDOR = Vendor(
     forbidden_id_chars=FORBIDDEN_ID_CHARS,
     delivery=DELIVERY,
     sandbox="audience.sandbox.vendors.umeng",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
     type_aliases=TYPES_BY_KEY,
     builtins={type_: key for type_, key in KEYS_BY_TYPE.items() if type_ != UNTYPED} | {"active": "launch_from"},
 )

@@ -5,6 +5,8 @@ pId=1656 (numbers of messages) and pId=1696 (hosts abroad), of which only the be
 pId=2314 (templates); and the constants of the server SDK of Xiaomi, as they stand in others' repositories.
 """
 
+from pathlib import Path
+
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 from audience.vendors.xiaomi.calls import DELIVERY
 from audience.vendors.xiaomi.targeting import (
@@ -42,4 +44,5 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     tags=TAGS,
     sandbox="audience.sandbox.vendors.xiaomi",
+    problem_codes=Path(__file__).with_name("problem_codes.toml"),
 )

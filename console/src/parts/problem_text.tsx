@@ -2,12 +2,13 @@
 
 import { language } from "../labels/label";
 import chinese from "../labels/problems_zh.json";
+import { vendorProblems } from "../labels/vendor_problems";
 import type { Problem } from "../server/forms";
 
 const CHINESE: Readonly<Record<string, string>> = chinese;
 
 export function ProblemText({ problem, isShort = false }: { problem: Pick<Problem, "code" | "message">; isShort?: boolean }) {
-  const translated = language.value === "zh" ? CHINESE[problem.code] : undefined;
+  const translated = language.value === "zh" ? (CHINESE[problem.code] ?? vendorProblems.value[problem.code]?.chinese) : undefined;
   if (translated === undefined) return <bdi lang="en">{problem.message}</bdi>;
   if (isShort) return <span title={problem.message}>{translated}</span>;
   return (
