@@ -1,7 +1,7 @@
 """Sessions that check, document and measure the project: `nox --list` prints them, `nox -s lint` runs one.
 
-The sessions use the environment that nox is installed in: `pip install -e '.[dev]'`. Arguments after `--` go to the
-tool of the session.
+The sessions use the environment that nox is installed in, which CONTRIBUTING.md sets up. Arguments after `--` go to
+the tool of the session.
 """
 
 import subprocess

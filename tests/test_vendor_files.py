@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import tomllib
 from collections import Counter, defaultdict
 from fnmatch import fnmatch
 from functools import cache
@@ -10,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import audience
 from audience import PlanError, get_vendor, vendor_names
@@ -19,6 +21,7 @@ from audience.vendors.problem_codes import ProblemCode, list_codes, load_problem
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(audience.__file__).parent
 CODE_FILES = sorted(PACKAGE.glob("vendors/*/problem_codes.toml"))
+CLIENT_FILES = sorted((ROOT / "tests" / "vendor_clients").glob("*.txt"))
 HOMES = {file.stem for file in (PACKAGE / "vendors").iterdir()} - {"__init__", "__pycache__", *SHARED_MODULES}
 
 
@@ -110,3 +113,26 @@ def test_page_has_a_row_for_each_code_of_a_vendor(pages):
             [row] = [line for line in page.splitlines() if f'<a id="{each.code}"></a>' in line]
             assert f"[{vendor.title}](vendors/{vendor.name}.md)" in row
             assert row.replace("\\|", "|").endswith(f"| {each.cause} | {each.remedy} |")
+
+
+# Clients of vendors that talk to the sandbox in tests
+
+
+@pytest.mark.parametrize("file", CLIENT_FILES, ids=lambda file: file.stem)
+def test_clients_of_a_vendor_are_in_a_file_of_its_name(file):
+    text = file.read_text("utf-8")
+    assert file.stem in HOMES and text.endswith("\n")  # the files are read one after the other
+    assert [str(Requirement(line)) for line in text.splitlines()] == text.splitlines()
+
+
+def test_project_lists_no_client_of_a_vendor():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    clients = {Requirement(line).name for file in CLIENT_FILES for line in file.read_text("utf-8").splitlines()}
+    assert clients & {Requirement(line).name for line in lines} == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_documented_set_up_installs_the_clients(page):
+    [command] = re.findall(r"^.*cat tests/.*$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    assert re.search(r"^(\$ )?cat tests/vendor_clients/\*\.txt \| \S*pip install -e '.*' -r /dev/stdin$", command)
