@@ -1,6 +1,7 @@
-"""Jobs that a cluster does, each in a process that can be killed between two calls: JOB FOLDER CALLS.
+"""Jobs that a cluster does, each in a process that can be killed: JOB FOLDER CALLS, or JOB FOLDER ADDRESS CERTIFICATES.
 
-After CALLS calls the process kills itself, as a machine does that loses its power.
+After CALLS calls of this process it kills itself, as a machine does that loses its power. At the ADDRESS is a scheduler
+of Dask, whose certificates are in a folder; the process then prints a line for each finished call.
 """
 
 import os
@@ -8,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from audience.progress import ignore_progress
 from audience.requests import writer
 
 DEVICES = 6_000
+say = partial(print, flush=True)
 SMALL_SIZES: tuple[tuple[Any, str, int], ...] = (
     (build, "MAX_SHARD_DEVICES", 700),
     (joined_shard, "MAX_JOINED_ROWS", 1),
@@ -101,13 +104,53 @@ class LimitedCluster:
             yield function(argument)
 
 
+class SayingCluster:
+    """Cluster that prints a line for each finished call."""
+
+    is_of_this_machine = False
+
+    def __init__(self, cluster: Any):
+        self._cluster = cluster
+
+    def map(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]:
+        for result in self._cluster.map(function, arguments):
+            say("finished")
+            yield result
+
+
 def die() -> None:
     """End this process as `kill -9` does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
-    job, place, limit = sys.argv[1:]
+def shrink_sizes() -> None:
+    """Make this process divide small tables as large ones."""
     for module, name, size in SMALL_SIZES:
         setattr(module, name, size)
-    JOBS[job](Path(place), LimitedCluster(int(limit), die))
+
+
+def dask_setup(_: object) -> None:
+    """Make a worker of Dask, which loads this file, do the same."""
+    shrink_sizes()
+
+
+def run_on_dask(job: str, place: Path, address: str, certificates: Path) -> None:
+    """Do *job* on the cluster of a scheduler, and print how it ended."""
+    files = audience.Certificates(**{name: certificates / f"{name}.pem" for name in ("ca", "cert", "key")})
+    try:
+        with audience.connect_cluster(address, certificates=files) as cluster:
+            JOBS[job](place, SayingCluster(cluster))
+    except audience.AudienceError as error:
+        say("failed", error.code)
+        sys.exit(1)
+    say("done")
+
+
+if __name__ == "__main__":
+    job, place, *others = sys.argv[1:]
+    shrink_sizes()
+    match others:
+        case [limit]:
+            JOBS[job](Path(place), LimitedCluster(int(limit), die))
+        case [address, certificates]:
+            run_on_dask(job, Path(place), address, Path(certificates))

@@ -33,6 +33,7 @@ class DaskProcesses:
 
     folder: Path
     stack: ExitStack
+    preload: Path | None = None
     scheduler: subprocess.Popen | None = None
     workers: list[subprocess.Popen] = field(default_factory=list)
     address: str = ""
@@ -59,14 +60,26 @@ class DaskProcesses:
 
     def start_worker(self) -> None:
         """Start a worker with one thread, and wait until it is registered."""
-        worker = self._start("worker", self.address, "--nthreads=1", "--no-nanny", "--no-dashboard", "--memory-limit=0")
+        words = ("--nthreads=1", "--no-nanny", "--no-dashboard", "--memory-limit=0")
+        loaded = () if self.preload is None else (f"--preload={self.preload}",)
+        worker = self._start("worker", self.address, *words, *loaded)
         next(line for line in worker.stderr if "Registered to:" in line)
         self._drain(worker)
         self.workers.append(worker)
 
-    def kill_worker(self) -> None:
-        """Kill the oldest worker."""
-        kill(self.workers.pop(0))
+    def restore(self, workers: int) -> None:
+        """Start what was killed: a scheduler, and so many workers."""
+        if self.scheduler.poll() is not None:
+            self.start_scheduler()
+            for worker in self.workers:
+                kill(worker)
+            self.workers.clear()
+        while len(self.workers) < workers:
+            self.start_worker()
+
+    def kill(self, victim: str) -> None:
+        """Kill the oldest worker, or the scheduler."""
+        kill(self.workers.pop(0) if victim == "worker" else self.scheduler)
 
     def _start(self, *words: str) -> subprocess.Popen:
         tls = [f"--tls-{'ca-file' if name == 'ca' else name}={file}" for name, file in self.files.items()]
@@ -93,11 +106,11 @@ def kill(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def run_dask(folder: Path, workers: int) -> Iterator[DaskProcesses]:
-    """A cluster whose files are in *folder*."""
+def run_dask(folder: Path, workers: int, preload: Path | None = None) -> Iterator[DaskProcesses]:
+    """A cluster whose files are in *folder*, and whose workers load a Python file."""
     subprocess.run([sys.executable, "-c", WRITE_CERTIFICATES], cwd=folder, check=True)
     with ExitStack() as stack:
-        processes = DaskProcesses(folder, stack)
+        processes = DaskProcesses(folder, stack, preload)
         processes.start_scheduler()
         for _ in range(workers):
             processes.start_worker()

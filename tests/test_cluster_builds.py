@@ -17,6 +17,7 @@ from sizes import scale, scale_examples
 import audience
 from audience import DeviceIndex
 from audience.cluster.cluster import ThisProcess
+from audience.errors import LostClusterError
 from audience.index.ingest import build, encoded_shards
 from audience.index.ingest.shared import building
 from audience.index.ingest.shared.chunks import Chunk, group_chunks
@@ -172,7 +173,7 @@ class LostCluster:
     def map(self, function, arguments):
         for argument in arguments[: self.calls]:
             yield function(argument)
-        raise audience.ClusterError(audience.Problem("cluster-lost", "lost"))
+        raise LostClusterError(audience.Problem("cluster-lost", "lost"))
 
 
 class CountingCluster(ThisProcess):
@@ -356,24 +357,12 @@ def test_whoever_is_killed_the_old_index_stays_or_the_new_one_is_whole(victim, n
     head = start_head(dask, table, index)
     for _ in range(moment):
         head.stdout.readline()
-    match victim:
-        case "worker":
-            dask.kill_worker()
-        case "head":
-            kill(head)
-        case "scheduler":
-            kill(dask.scheduler)
+    kill(head) if victim == "head" else dask.kill(victim)
     ended = "killed" if victim == "head" else finish_head(head)
     if ended != "built":
         assert (victim, ended) in {("head", "killed"), ("scheduler", "failed cluster-lost")}
         assert len(DeviceIndex.open(index)) == 1
-    if victim == "scheduler":
-        dask.start_scheduler()
-        for worker in dask.workers:
-            kill(worker)
-        dask.workers.clear()
-    while len(dask.workers) < 2:
-        dask.start_worker()
+    dask.restore(2)
     if ended != "built":
         assert finish_head(start_head(dask, table, index)) == "built"
     assert_same(index, built_alone / "alone")

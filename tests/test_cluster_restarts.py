@@ -12,8 +12,8 @@ import cluster_jobs
 import polars as pl
 import pytest
 from cluster_jobs import JOBS, LimitedCluster
-from dask_processes import ENVIRONMENT
-from sizes import scale
+from dask_processes import ENVIRONMENT, DaskProcesses, kill, run_dask
+from sizes import IS_FULL_SIZE, scale
 
 import audience
 from audience import DeviceIndex
@@ -129,6 +129,41 @@ def test_job_whose_cluster_is_lost_at_any_call_goes_on(job, place, expected, mon
     made = go_on(job, place, monkeypatch)
     assert not kept & {*made}
     assert content(place) == wanted
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory):
+    with run_dask(tmp_path_factory.mktemp("dask"), 2, preload=Path(cluster_jobs.__file__)) as processes:
+        yield processes
+
+
+def start_on_dask(job: str, place: Path, dask: DaskProcesses) -> subprocess.Popen:
+    command = [sys.executable, cluster_jobs.__file__, job, place, dask.address, dask.folder]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+@pytest.mark.skipif(not IS_FULL_SIZE, reason="a long proof; in other runs, builds of Dask and calls of jobs are killed")
+@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("victim", ["worker", "scheduler", "head"])
+@pytest.mark.parametrize("job", JOBS)
+def test_whoever_of_dask_is_killed_the_job_ends_or_goes_on(job, victim, number, place, expected, dask):
+    """Each finished call is a moment at which one of the processes may die; then the job is done again."""
+    wanted, calls = expected[job]
+    before = content(place)
+    moment = random.Random(f"{job}{victim}{number}").randrange(1, calls)
+    started = start_on_dask(job, place, dask)
+    for _ in range(moment):
+        started.stdout.readline()
+    kill(started) if victim == "head" else dask.kill(victim)
+    ended = "killed" if victim == "head" else started.communicate(timeout=120)[0].splitlines()[-1]
+    assert ended == "done" or (victim, ended) in {("head", "killed"), ("scheduler", "failed cluster-lost")}
+    assert before.items() <= content(place).items()
+    dask.restore(2)
+    if ended != "done":
+        again, _ = start_on_dask(job, place, dask).communicate(timeout=120)
+        assert again.splitlines()[-1] == "done"
+    assert content(place) == wanted
+    assert list(place.glob(".*")) == []
 
 
 def damage(path: Path) -> None:

@@ -4,16 +4,24 @@ import threading
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import polars as pl
 import pytest
 from object_server import serve_objects
+from test_cluster_builds import SHARD_ROWS, CountingCluster, LostCluster, assert_same, messy_table
 from test_sources import HIVE_WRITERS, TABLE, WITH_DAYS, assert_same_index, write_hive
 
-from audience import DeviceIndex, InvalidIndexError, TableError
+from audience import ClusterError, DeviceIndex, InvalidIndexError, TableError
 from audience.cli.app import run
+from audience.cluster.cluster import ThisProcess
+from audience.errors import LostClusterError
+from audience.index.changes.events import adding
+from audience.index.ingest import build
 from audience.index.ingest.locations.location_names import find_scheme, redact_text, redact_url
+from audience.index.ingest.shared import kept_calls
 
 pytest.importorskip("obstore", reason="the extra `cloud` is not installed")
 pytest.importorskip("moto", reason="moto is not installed")
@@ -96,6 +104,78 @@ def test_errors_name_the_object_and_its_lines(store, tmp_path, capsys):
     assert exit_code("index", "build", "s3://devices/bad.csv", "-o", str(tmp_path / "index")) == 2
     assert "s3://devices/bad.csv: line 3 has 3 fields, the header has 2" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def put_devices(put, table):
+    """Write a table to two objects."""
+    for number, part in enumerate((table[:70], table[70:])):
+        file = BytesIO()
+        part.write_parquet(file)
+        put(f"day/{number}.parquet", file.getvalue())
+
+
+@pytest.fixture
+def lost_build(store, tmp_path, monkeypatch):
+    """The bucket, of whose objects a cluster has built three of four shards before it was lost."""
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", SHARD_ROWS)
+    put_devices(store, messy_table(150))
+    with pytest.raises(LostClusterError):
+        DeviceIndex.build("s3://devices/day", tmp_path / "shared", cluster=LostCluster(3))
+    return store
+
+
+def build_again(folder, monkeypatch):
+    """Build to the end, and return the names of the shards that were written for that."""
+    cluster = CountingCluster(monkeypatch)
+    DeviceIndex.build("s3://devices/day/*.parquet", folder / "shared", cluster=cluster)
+    written = [*cluster.written]
+    DeviceIndex.build("s3://devices/day", folder / "alone")
+    assert_same(folder / "shared", folder / "alone")
+    assert list(folder.glob(".*")) == []
+    return written
+
+
+def test_a_lost_build_of_objects_goes_on_from_finished_shards(lost_build, tmp_path, monkeypatch):
+    assert build_again(tmp_path, monkeypatch) == ["00000001-00003"]
+
+
+def test_a_build_of_changed_objects_begins_anew(lost_build, tmp_path, monkeypatch):
+    put_devices(lost_build, messy_table(150).with_columns(age=pl.lit(7)))
+    assert len(build_again(tmp_path, monkeypatch)) == 4
+
+
+def test_objects_that_change_while_a_cluster_copies_them_are_refused(store, tmp_path):
+    put_devices(store, messy_table(150))
+
+    def change(step, done, total):
+        if step == "copying rows for the cluster":
+            put_devices(store, messy_table(150)[::-1])
+
+    for source in ("s3://devices/day", ["s3://devices/day/0.parquet", "s3://devices/day/1.parquet"]):
+        with pytest.raises(ClusterError, match="other-source: s3://devices/day/0"):
+            DeviceIndex.build(source, tmp_path / "shared", cluster=ThisProcess(), progress=change)
+        put_devices(store, messy_table(150))
+    assert not (tmp_path / "shared").exists()
+
+
+def test_a_lost_addition_of_objects_goes_on(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(adding, "MAX_CHUNK_EVENTS", 1)
+    index = DeviceIndex.build(TABLE, tmp_path / "index")
+    for name in "ab":
+        store(
+            f"events/{name}.csv", f"token,event,at\nt1,{name},2026-11-01T00:00Z\nt2,{name},2026-11-01T09:00Z".encode()
+        )
+    with pytest.raises(LostClusterError):
+        index.add_events("s3://devices/events", cluster=LostCluster(3))
+    made = []
+    monkeypatch.setattr(
+        kept_calls,
+        "_write_record",
+        lambda record, body, write=kept_calls._write_record: made.append(record.name) or write(record, body),
+    )
+    kept = {path.name for path in tmp_path.glob(".index.*.events/rows-*.json")}
+    assert index.add_events("s3://devices/events", cluster=ThisProcess()).added == 4
+    assert len(kept) == 3 and not kept & {*made}
 
 
 REFUSED_URLS = {

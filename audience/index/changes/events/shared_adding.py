@@ -41,16 +41,15 @@ from audience.index.ingest.events.encoding import DAY, EVENT, encode_events, fin
 from audience.index.ingest.events.event_table import EventColumns, EventTable
 from audience.index.ingest.events.spool import concat_events, divide_events, plan_groups
 from audience.index.ingest.locations.fetching import Source
+from audience.index.ingest.locations.stamps import FileStamp, require_unchanged
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.reader import CHUNKS_PER_SHARD, ReadingCounts, SourceTable
 from audience.index.ingest.shared.building import SharedSource, add_counts, require_shareable, share_source
 from audience.index.ingest.shared.chunks import (
     Chunk,
-    FileStamp,
     RowFile,
     read_chunks,
     require_rows,
-    require_unchanged,
     slice_table,
     spool_table,
 )
@@ -84,12 +83,12 @@ class SharedAddition:
     def digest(self, place: SnapshotPlace, unknown: Unknown, max_rows: int) -> str:
         """Return what names the addition to a snapshot: the same files, read in the same way.
 
-        A table that is not in files may be another one the next time, so its digest is random.
+        A table that is not in files or objects may be another one the next time, so its digest is random.
         """
         stamps = self.source.stamps
         if stamps is None:
             return token_hex(DIGEST_DIGITS // 2)
-        facts = [[str(stamp.path), stamp.nbytes, stamp.mtime_ns] for stamp in stamps]
+        facts = [asdict(stamp) for stamp in stamps]
         read = [asdict(self.options), asdict(self.columns), unknown, max_rows, spool.MAX_RUN_EVENTS]
         return digest_job(facts, asdict(place), *read, spool.MAX_FILE_EVENTS)
 
@@ -311,7 +310,9 @@ def _list_chunks(
     if source.is_direct:
         return slice_table(table.table, CHUNKS_PER_SHARD * max_rows)
     write = partial(RowFile.write, kept.make_folder("rows"))
-    return spool_table(table.table, CHUNKS_PER_SHARD * max_rows, write, session.progress)
+    chunks = spool_table(table.table, CHUNKS_PER_SHARD * max_rows, write, session.progress)
+    source.require_unchanged_copy()
+    return chunks
 
 
 def _find_all(

@@ -12,7 +12,7 @@ import polars as pl
 from audience.errors import Problem, TableError
 from audience.index.ingest.locations.arrow_streams import ArrowStream, spool_stream
 from audience.index.ingest.locations.databases import DRIVERS, is_duckdb_file, run_query
-from audience.index.ingest.locations.location_names import SCHEMES, WEB_SCHEMES, find_scheme, redact_url
+from audience.index.ingest.locations.location_names import OBJECT_SCHEMES, SCHEMES, WEB_SCHEMES, find_scheme, redact_url
 from audience.index.ingest.locations.source_files import SourceFile, list_files
 from audience.index.ingest.locations.table_formats import find_table_format, scan_table
 from audience.index.ingest.read_options import ReadOptions
@@ -80,20 +80,23 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
                 yield FetchedFiles(tuple(_fetch_files(names, folder, progress)))
 
 
-def list_local_names(source: Source) -> list[str] | None:
-    """Return the names of *source* if all of them are of files of this machine; None for all else.
+def list_file_names(source: Source) -> list[str] | None:
+    """Return the names of *source* if all of them are of files of this machine, or of objects; None for all else.
 
     Raises:
         TableError: A name is a URL of an unknown kind, or there is none.
 
-    >>> list_local_names(["a.parquet", Path("b.parquet")]), list_local_names("s3://devices/a.parquet")
+    >>> list_file_names(["a.parquet", Path("b.parquet")]), list_file_names("https://devices/a.parquet")
     (['a.parquet', 'b.parquet'], None)
     """
     if isinstance(source, pl.DataFrame | pl.LazyFrame | ArrowStream) and not isinstance(source, str | Path):
         return None
     names = [_to_name(path) for path in _require_paths(source)]
-    is_local = not any(find_scheme(name) or find_table_format(name) or _is_database(name) for name in names)
-    return names if is_local else None
+    has_files = all(
+        find_scheme(name) in (None, *OBJECT_SCHEMES) and not find_table_format(name) and not is_duckdb_file(name)
+        for name in names
+    )
+    return names if has_files else None
 
 
 def _is_database(name: str) -> bool:

@@ -6,7 +6,7 @@ read as one of this machine.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,6 +24,7 @@ from audience._fs.object_stores import (
 from audience.errors import Problem, TableError
 from audience.index.ingest.locations.partitions import read_partitions
 from audience.index.ingest.locations.source_files import SUFFIX_HINT, SourceFile, detect_format, is_visible
+from audience.index.ingest.locations.stamps import ObjectStamp
 from audience.progress import Progress
 
 COPYING_THREADS = 8
@@ -31,6 +32,23 @@ CHUNK_BYTES = 1 << 20
 RETRIES = {"max_retries": 3}
 STATUS_PATTERN = re.compile(r"status code: (\d{3})")
 METADATA_SERVICE_PATTERN = re.compile(r"169\.254\.169\.254|metadata\.google|/msi/token")
+
+
+def list_object_stamps(url: str) -> list[ObjectStamp]:
+    """Return the states of the objects that `copy_object_files` would copy.
+
+    Raises:
+        TableError: There is none, the store refuses, or it cannot be reached.
+    """
+    scheme, bucket, key = _split_url(url)
+    with _wrap_errors(url):
+        found, _ = _find_objects(_open_store(scheme, bucket), key)
+    if not found:
+        raise _no_table_error(url)
+    return [
+        ObjectStamp(f"{scheme}://{bucket}/{each['path']}", each["size"], str(each["last_modified"]), each["e_tag"])
+        for each in found
+    ]
 
 
 def copy_object_files(url: str, folder: Path, progress: Progress) -> list[SourceFile]:
@@ -47,10 +65,10 @@ def copy_object_files(url: str, folder: Path, progress: Progress) -> list[Source
     scheme, bucket, key = _split_url(url)
     with _wrap_errors(url):
         store = _open_store(scheme, bucket)
-        found, root = _list_keys(store, key)
-    if not found:
-        raise TableError(Problem("no-file", f"there is no table at {url}", hint=SUFFIX_HINT))
-    base = f"{scheme}://{bucket}"
+        objects, root = _find_objects(store, key)
+    if not objects:
+        raise _no_table_error(url)
+    found, base = [each["path"] for each in objects], f"{scheme}://{bucket}"
     for name in found:
         detect_format(name)  # before anything is copied
     endings = ["".join(PurePosixPath(name).suffixes[-2:]) for name in found]
@@ -85,16 +103,20 @@ def _split_url(url: str) -> tuple[str, str, str]:
     return scheme.lower(), bucket, key
 
 
-def _list_keys(store: Any, key: str) -> tuple[list[str], str]:
-    """Return the keys of the objects that *key* names, sorted, and the folder below which Hive folders count."""
+def _no_table_error(url: str) -> TableError:
+    return TableError(Problem("no-file", f"there is no table at {url}", hint=SUFFIX_HINT))
+
+
+def _find_objects(store: Any, key: str) -> tuple[list[Any], str]:
+    """Return the objects that *key* names, sorted by their keys, and the folder below which Hive folders count."""
     if "*" in key or "?" in key:
         root = key[: re.search(r"[*?]", key).start()].rpartition("/")[0]  # type: ignore[union-attr] # there is one
         pattern = _glob_pattern(key)
-        return sorted(each for each in _iter_keys(store, root) if pattern.fullmatch(each)), root
-    if key and not key.endswith("/") and _exists(store, key):
-        return [key], key.rpartition("/")[0]
+        return _sort(each for each in _iter_objects(store, root) if pattern.fullmatch(each["path"])), root
+    if key and not key.endswith("/") and (found := _find_object(store, key)):
+        return [found], key.rpartition("/")[0]
     root = key.strip("/")
-    below = [(each, PurePosixPath(each).relative_to(root).parts) for each in _iter_keys(store, root)]
+    below = [(each, PurePosixPath(each["path"]).relative_to(root).parts) for each in _iter_objects(store, root)]
     if any(parts[0] == "_delta_log" for _, parts in below):
         hint = "write delta: before the URL"
         raise TableError(Problem("unknown-format", f"{root} is a table of Delta, not a folder of files", hint=hint))
@@ -102,22 +124,26 @@ def _list_keys(store: Any, key: str) -> tuple[list[str], str]:
     for each, parts in visible:
         if len(parts) > 1 and "=" not in parts[0]:
             folder = f"{root}/{parts[0]}".lstrip("/")
-            message = f"{each}: {folder} is neither a file nor a folder of Hive, COLUMN=VALUE"
+            message = f"{each['path']}: {folder} is neither a file nor a folder of Hive, COLUMN=VALUE"
             raise TableError(Problem("unknown-format", message, hint=f"name it, or use a glob: {root}/**/*.parquet"))
-    return sorted(each for each, _ in visible), root
+    return _sort(each for each, _ in visible), root
 
 
-def _iter_keys(store: Any, folder: str) -> Iterator[str]:
+def _iter_objects(store: Any, folder: str) -> Iterator[Any]:
     for batch in store.list(folder or None):
-        yield from (each["path"] for each in batch if not each["path"].endswith("/"))
+        yield from (each for each in batch if not each["path"].endswith("/"))
 
 
-def _exists(store: Any, key: str) -> bool:
+def _sort(objects: Iterable[Any]) -> list[Any]:
+    return sorted(objects, key=lambda each: str(each["path"]))
+
+
+def _find_object(store: Any, key: str) -> Any:
+    """Return what the store says of the object *key*; None if there is none."""
     try:
-        store.head(key)
+        return store.head(key)
     except FileNotFoundError:
-        return False
-    return True
+        return None
 
 
 def _glob_pattern(key: str) -> re.Pattern[str]:
@@ -190,7 +216,7 @@ def _describe_error(url: str, text: str, code: str) -> TableError:
             Problem("no-file", f"{url}: there is no bucket {bucket!r}", hint="check the name of the bucket")
         )
     if code == "no-file":
-        return TableError(Problem("no-file", f"there is no table at {url}", hint=SUFFIX_HINT))
+        return _no_table_error(url)
     if METADATA_SERVICE_PATTERN.search(text):
         return TableError(Problem("cannot-fetch", f"{url}: no credentials were found", hint=hint))
     if status and status[1] in ("400", "401", "403"):

@@ -15,18 +15,17 @@ from audience.cluster.versions import read_versions
 from audience.errors import ClusterError, Problem, TableError
 from audience.index.ingest.encode import count_rows
 from audience.index.ingest.encoded_shards import name_shard, write_shard
-from audience.index.ingest.locations.fetching import Source, list_local_names
-from audience.index.ingest.locations.source_files import list_files
+from audience.index.ingest.locations.fetching import Source, list_file_names
+from audience.index.ingest.locations.source_files import detect_format
+from audience.index.ingest.locations.stamps import FileStamp, Stamp, list_stamps, require_same, require_unchanged
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.reader import ReadingCounts, SourceTable
 from audience.index.ingest.shared.chunks import (
     DIRECT_FORMATS,
     Chunk,
-    FileStamp,
     group_chunks,
     read_chunks,
     require_rows,
-    require_unchanged,
     slice_table,
     spool_table,
 )
@@ -50,27 +49,34 @@ class SharedSource:
 
     Attributes:
         source: The source; files that all machines read have absolute paths.
-        stamps: States of its files; None if it is not files of a folder.
+        names: Names of its files and objects.
+        stamps: States of these; None if it is something else.
         is_direct: Whether all machines read the files themselves; else the head copies their rows for them.
     """
 
     source: Source
-    stamps: tuple[FileStamp, ...] | None
+    names: tuple[str, ...]
+    stamps: tuple[Stamp, ...] | None
     is_direct: bool
 
     @property
     def shared_stamps(self) -> tuple[FileStamp, ...]:
         """Return the states of the files that all machines read."""
-        return self.stamps if self.stamps is not None and self.is_direct else ()
+        return tuple(each for each in self.stamps or () if isinstance(each, FileStamp)) if self.is_direct else ()
+
+    def require_unchanged_copy(self) -> None:
+        """Raise ClusterError if a file or object changed before its rows were copied for the other processes."""
+        if self.stamps is not None and not self.is_direct:
+            require_same(self.stamps, self.names)
 
     def digest(self, roles: ColumnRoles, options: ReadOptions, shard_rows: int) -> str:
         """Return what names the build: the same files, read in the same way, by the same versions.
 
-        A table that is not in files may be another one the next time, so its digest is random.
+        A table that is not in files or objects may be another one the next time, so its digest is random.
         """
         if self.stamps is None:
             return token_hex(DIGEST_DIGITS // 2)
-        stamps = [[str(stamp.path), stamp.nbytes, stamp.mtime_ns] for stamp in self.stamps]
+        stamps = [asdict(stamp) for stamp in self.stamps]
         job = [stamps, asdict(roles), asdict(options), shard_rows, read_versions()]
         return hash128(orjson.dumps(job, default=str))[:DIGEST_DIGITS]
 
@@ -79,16 +85,16 @@ def share_source(source: Source) -> SharedSource:
     """Return *source* as a cluster reads it.
 
     Raises:
-        TableError: There is no file.
+        TableError: There is no file or object, or a store cannot be read.
     """
-    names = list_local_names(source)
+    names = list_file_names(source)
     if names is None:
-        return SharedSource(source, None, False)
-    files = [file for name in names for file in list_files(Path(name))]
-    stamps = tuple(FileStamp.of(file.path) for file in files)
-    if not {file.format for file in files} <= {*DIRECT_FORMATS}:
-        return SharedSource(source, stamps, False)
-    return SharedSource([Path(name).absolute() for name in names], stamps, True)
+        return SharedSource(source, (), None, False)
+    stamps = tuple(stamp for name in names for stamp in list_stamps(name))
+    paths = [stamp.path for stamp in stamps if isinstance(stamp, FileStamp)]
+    if len(paths) < len(stamps) or not {detect_format(str(path)) for path in paths} <= {*DIRECT_FORMATS}:
+        return SharedSource(source, tuple(names), stamps, False)
+    return SharedSource([Path(name).absolute() for name in names], tuple(names), stamps, True)
 
 
 def require_shareable(options: ReadOptions) -> None:
@@ -176,7 +182,9 @@ class SharedBuild:
     def _list_chunks(self, table: SourceTable, progress: Progress) -> list[Chunk]:
         if self.source.is_direct:
             return slice_table(table, self.shard_rows)
-        return spool_table(table, self.shard_rows, self.draft.write_rows, progress)
+        chunks = spool_table(table, self.shard_rows, self.draft.write_rows, progress)
+        self.source.require_unchanged_copy()
+        return chunks
 
 
 @contextmanager

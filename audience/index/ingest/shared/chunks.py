@@ -15,34 +15,6 @@ from audience.progress import Progress
 DIRECT_FORMATS = ("parquet", "ipc")  # any slice of rows can be read without the rows before it
 
 
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """State of a file of the source, by which a change of it is noticed."""
-
-    path: Path
-    nbytes: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> "FileStamp":
-        """Return the state of the file at *path* as it is now."""
-        status = path.stat()
-        return cls(path.absolute(), status.st_size, status.st_mtime_ns)
-
-
-def require_unchanged(stamps: Iterable[FileStamp]) -> None:
-    """Raise ClusterError if a file is missing here, or is not the one that the head of the cluster has read."""
-    for stamp in stamps:
-        try:
-            found: FileStamp | None = FileStamp.of(stamp.path)
-        except OSError:
-            found = None
-        if found != stamp:
-            reason = "is not on every machine" if found is None else "was changed, or differs from machine to machine"
-            hint = "use a folder that all machines share, and build again"
-            raise ClusterError(Problem("other-source", f"{stamp.path} {reason}", hint=hint))
-
-
 def require_rows(row_count: int, expected: int, what: str) -> None:
     """Raise ClusterError if fewer rows were read for *what* than the head of the cluster has counted."""
     if row_count != expected:
