@@ -167,12 +167,13 @@ def test_a_lost_addition_of_objects_goes_on(store, tmp_path, monkeypatch):
         )
     with pytest.raises(LostClusterError):
         index.add_events("s3://devices/events", cluster=LostCluster(3))
-    made = []
-    monkeypatch.setattr(
-        kept_calls,
-        "_write_record",
-        lambda record, body, write=kept_calls._write_record: made.append(record.name) or write(record, body),
-    )
+    made, write = [], kept_calls._write_record
+
+    def note(record, body):
+        made.append(record.name)
+        write(record, body)
+
+    monkeypatch.setattr(kept_calls, "_write_record", note)
     kept = {path.name for path in tmp_path.glob(".index.*.events/rows-*.json")}
     assert index.add_events("s3://devices/events", cluster=ThisProcess()).added == 4
     assert len(kept) == 3 and not kept & {*made}
@@ -183,6 +184,9 @@ REFUSED_URLS = {
     "s3://nobucket/devices.parquet": ("no-file", "no bucket 'nobucket'"),
     "s3://nobucket": ("no-file", "no bucket 'nobucket'"),
     "s3://devices/*.parquet": ("no-file", "there is no table"),
+    "s3://devices//devices.parquet": ("bad-url", "empty part"),
+    "s3://devices/a/../devices.parquet": ("bad-url", "the part . or .."),
+    "s3://devices/a\tb.parquet": ("bad-url", "control character"),
     "s3:///devices.parquet": ("bad-url", "no bucket"),
     "s3://me:hidden@devices/devices.parquet": ("bad-url", "credentials in the URL"),
     "htps://devices/devices.parquet": ("unknown-scheme", "did you mean https?"),
@@ -209,6 +213,27 @@ def test_a_folder_that_is_not_one_of_hive_is_refused(store, tmp_path):
     with pytest.raises(TableError, match=r"daily/\*\*/\*\.parquet"):
         DeviceIndex.build("s3://devices/daily", tmp_path / "index")
     assert len(DeviceIndex.build("s3://devices/daily/**/*.csv", tmp_path / "index")) == 2
+
+
+def test_objects_that_stand_for_folders_are_no_files(store, variables, tmp_path):
+    """Consoles and Hadoop write them; the client shows `day/` as `day`."""
+    for key in ("day/", "day/country=cn/", "day/country=cn_$folder$", "day/country=cn/part.csv/"):
+        urlopen(Request(f"{variables['AWS_ENDPOINT_URL']}/devices/{key}", data=b"", method="PUT")).close()
+    for url in ("s3://devices/day", "s3://devices/day/"):
+        with pytest.raises(TableError, match="no table at s3://devices/day"):
+            DeviceIndex.build(url, tmp_path / "index")
+    store("day/country=cn/part.csv/0.csv", CSV)
+    for url in ("s3://devices/day", "s3://devices/day/", "s3://devices/day/**/*.csv"):
+        assert len(DeviceIndex.build(url, tmp_path / "index", replace=True)) == 2
+
+
+def test_a_key_that_cannot_be_read_is_said(store, variables, tmp_path):
+    for path in ("other", "other/day/a.csv", "other/day/x//b.csv"):  # in a bucket of its own: nobody can list it
+        address, headers = f"{variables['AWS_ENDPOINT_URL']}/{path}", {"Content-Type": "text/csv"}
+        urlopen(Request(address, CSV if "/" in path else None, headers, method="PUT")).close()
+    with pytest.raises(TableError, match="has a key with an empty part"):
+        DeviceIndex.build("s3://other/day", tmp_path / "index")
+    assert len(DeviceIndex.build("s3://other/day/a.csv", tmp_path / "index")) == 2
 
 
 def test_a_store_that_does_not_answer_and_one_that_is_not_https(store, tmp_path, monkeypatch):

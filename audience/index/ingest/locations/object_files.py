@@ -31,6 +31,7 @@ COPYING_THREADS = 8
 CHUNK_BYTES = 1 << 20
 RETRIES = {"max_retries": 3}
 STATUS_PATTERN = re.compile(r"status code: (\d{3})")
+UNREADABLE_KEY_PATTERN = re.compile(r"//|/\.{1,2}(?:/|$)|[\x00-\x1f\x7f]")  # the client would take another key, or fail
 METADATA_SERVICE_PATTERN = re.compile(r"169\.254\.169\.254|metadata\.google|/msi/token")
 
 
@@ -42,7 +43,7 @@ def list_object_stamps(url: str) -> list[ObjectStamp]:
     """
     scheme, bucket, key = _split_url(url)
     with _wrap_errors(url):
-        found, _ = _find_objects(_open_store(scheme, bucket), key)
+        found, _ = _find_objects(_open_store(scheme, bucket), f"{scheme}://{bucket}", key)
     if not found:
         raise _no_table_error(url)
     return [
@@ -63,12 +64,13 @@ def copy_object_files(url: str, folder: Path, progress: Progress) -> list[Source
         TableError: There is none, the store refuses, or it cannot be reached.
     """
     scheme, bucket, key = _split_url(url)
+    base = f"{scheme}://{bucket}"
     with _wrap_errors(url):
         store = _open_store(scheme, bucket)
-        objects, root = _find_objects(store, key)
+        objects, root = _find_objects(store, base, key)
     if not objects:
         raise _no_table_error(url)
-    found, base = [each["path"] for each in objects], f"{scheme}://{bucket}"
+    found = [each["path"] for each in objects]
     for name in found:
         detect_format(name)  # before anything is copied
     endings = ["".join(PurePosixPath(name).suffixes[-2:]) for name in found]
@@ -100,6 +102,9 @@ def _split_url(url: str) -> tuple[str, str, str]:
         message = f"{scheme}://{bucket.rpartition('@')[2]}/{key}: expected a bucket and a key, found {found}"
         hint = f"write {scheme.lower()}://BUCKET/KEY; {CREDENTIALS_HINTS[scheme.lower()]}"
         raise TableError(Problem("bad-url", message, hint=hint))
+    if key and UNREADABLE_KEY_PATTERN.search(f"/{key}"):
+        message = f"{url!r}: a key with an empty part, the part . or .., or a control character cannot be read"
+        raise TableError(Problem("bad-url", message, hint="copy the object to another key"))
     return scheme.lower(), bucket, key
 
 
@@ -107,31 +112,42 @@ def _no_table_error(url: str) -> TableError:
     return TableError(Problem("no-file", f"there is no table at {url}", hint=SUFFIX_HINT))
 
 
-def _find_objects(store: Any, key: str) -> tuple[list[Any], str]:
+def _find_objects(store: Any, base: str, key: str) -> tuple[list[Any], str]:
     """Return the objects that *key* names, sorted by their keys, and the folder below which Hive folders count."""
     if "*" in key or "?" in key:
         root = key[: re.search(r"[*?]", key).start()].rpartition("/")[0]  # type: ignore[union-attr] # there is one
         pattern = _glob_pattern(key)
-        return _sort(each for each in _iter_objects(store, root) if pattern.fullmatch(each["path"])), root
+        return _sort(each for each in _list_objects(store, root) if pattern.fullmatch(each["path"])), root
     if key and not key.endswith("/") and (found := _find_object(store, key)):
         return [found], key.rpartition("/")[0]
     root = key.strip("/")
-    below = [(each, PurePosixPath(each["path"]).relative_to(root).parts) for each in _iter_objects(store, root)]
+    below = [(each, PurePosixPath(each["path"]).relative_to(root).parts) for each in _list_objects(store, root)]
+    place = f"{base}/{root}".rstrip("/")
     if any(parts[0] == "_delta_log" for _, parts in below):
         hint = "write delta: before the URL"
-        raise TableError(Problem("unknown-format", f"{root} is a table of Delta, not a folder of files", hint=hint))
+        raise TableError(Problem("unknown-format", f"{place} is a table of Delta, not a folder of files", hint=hint))
     visible = [(each, parts) for each, parts in below if is_visible(parts)]
     for each, parts in visible:
         if len(parts) > 1 and "=" not in parts[0]:
-            folder = f"{root}/{parts[0]}".lstrip("/")
-            message = f"{each['path']}: {folder} is neither a file nor a folder of Hive, COLUMN=VALUE"
-            raise TableError(Problem("unknown-format", message, hint=f"name it, or use a glob: {root}/**/*.parquet"))
+            message = f"{base}/{each['path']}: {place}/{parts[0]} is neither a file nor a folder of Hive, COLUMN=VALUE"
+            hint = f"name it, or use a glob: {place}/**/*.parquet"
+            raise TableError(Problem("unknown-format", message, hint=hint))
     return _sort(each for each, _ in visible), root
 
 
-def _iter_objects(store: Any, folder: str) -> Iterator[Any]:
-    for batch in store.list(folder or None):
-        yield from (each for each in batch if not each["path"].endswith("/"))
+def _list_objects(store: Any, folder: str) -> list[Any]:
+    """Return the objects below *folder*, without empty ones that only stand for folders."""
+    found = [each for batch in store.list(folder or None) for each in batch]
+    folders = {str(parent) for each in found for parent in PurePosixPath(each["path"]).parents} | {folder.strip("/")}
+    return [each for each in found if each["size"] or not (each["path"] in folders or _has_no_format(each["path"]))]
+
+
+def _has_no_format(name: str) -> bool:
+    try:
+        detect_format(name)
+    except TableError:
+        return True
+    return False
 
 
 def _sort(objects: Iterable[Any]) -> list[Any]:
@@ -222,6 +238,9 @@ def _describe_error(url: str, text: str, code: str) -> TableError:
     if status and status[1] in ("400", "401", "403"):
         message = f"{url}: the store refuses access (HTTP {status[1]})"
         return TableError(Problem("cannot-fetch", message, hint=f"check the credentials: {hint}"))
+    if "path segment" in text:
+        message = f"{url}: an object there has a key with an empty part, the part . or .., or a control character"
+        return TableError(Problem("cannot-fetch", message, hint="name the other objects, or a folder below"))
     if "BadScheme" in text or "scheme is not allowed" in text:
         message = f"{url}: the endpoint is not https"
         return TableError(Problem("cannot-fetch", message, hint="set AWS_ALLOW_HTTP=true if that is meant"))
