@@ -99,7 +99,17 @@ def kept_by(index: DeviceIndex) -> Any:
     snapshot = index.snapshot
     shards = {id(shard): shard for shard in (*snapshot.shards, *snapshot.evaluated_shards)}.values()
     group = snapshot.shards[0].group
-    names = ("tag_rows", "operands", "compare_cache", "_bitmaps", "_forms", "word_plans", "and_cache", "_lookups")
+    names = (
+        "tag_rows",
+        "operands",
+        "compare_cache",
+        "_bitmaps",
+        "_forms",
+        "kept_forms",
+        "word_plans",
+        "and_cache",
+        "_lookups",
+    )
     return (
         [list(snapshot.cache._entries), list(snapshot.cache._seen), snapshot.cache.nbytes],
         [[list(vars(shard)[name]) for name in names] for shard in shards],
@@ -123,6 +133,7 @@ SPIES = {
     "words": [(evaluate, "count_rows"), (evaluate, "find_rows")],
     "roaring": [(bitmaps, "count_intersection"), (bitmaps, "count_union")],
     "merge": [(thresholds, "merge_bitmaps")],
+    "sorted runs": [(thresholds, "sort_runs")],
     "counters": [(thresholds, "count_in_bytes")],
     "sliced words": [(thresholds, "add_words")],
 }
@@ -157,16 +168,19 @@ def test_what_is_shown_is_what_is_done(folders, plan, text, monkeypatch):
         assert +called == expected
 
 
-@pytest.mark.parametrize("chosen", [thresholds.MERGE, thresholds.COUNTERS, thresholds.SLICED_WORDS])
+ALGORITHMS = (thresholds.MERGE, thresholds.SORTED_RUNS, thresholds.COUNTERS, thresholds.SLICED_WORDS)
+
+
+@pytest.mark.parametrize("chosen", ALGORITHMS)
 def test_algorithm_of_a_threshold_is_the_cheapest(folders, chosen, monkeypatch):
     monkeypatch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
-    names = (thresholds.MERGE, thresholds.COUNTERS, thresholds.SLICED_WORDS)
-    monkeypatch.setattr(
-        thresholds, "estimate_costs", lambda *_: tuple(1_000.0 if name == chosen else 2_000.0 for name in names)
-    )
+    estimates = {name: 1e6 if name == chosen else 1e9 for name in ALGORITHMS}
+    monkeypatch.setattr(thresholds, "estimate_costs", lambda *_: tuple(estimates.values()))
     (way,) = DeviceIndex.open(folders[0]).explain_physical("at least 2 of (half, third, some)").lines[0].ways
     assert way.name == chosen
-    assert way.costs == {name: 3_000.0 if name == chosen else 6_000.0 for name in names}  # of three shards
+    costs = dict(way.costs)
+    assert (costs.pop("reading runs", None) is not None) == (chosen == thresholds.SORTED_RUNS)
+    assert costs == {name: 3 * cost for name, cost in estimates.items()}  # of three shards
 
 
 ATOMS = st.sampled_from([*MASKS, "nosuch", "age:7", "age < 30", "sample(50%, x)", "has(name)"]).map(parse)

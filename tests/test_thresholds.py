@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.storage import croaring, packed_words, thresholds
+from audience.index.storage import croaring, packed_words, row_runs, thresholds
 from audience.index.storage.bitmap_forms import measure_form
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_nbytes
 
@@ -69,16 +69,17 @@ def test_all_algorithms_agree(operands, count, exactly):
     merged = thresholds.merge_bitmaps(rows, count, exactly=exactly)
     assert merged == thresholds.count_in_bytes(rows, count, ROW_COUNT, exactly=exactly)
     assert merged == thresholds.add_words(plain, count, ROW_COUNT, exactly=exactly)
+    assert merged == thresholds.sort_runs([row_runs.read_runs(each) for each in rows], count, exactly=exactly)
     assert [list(bitmap) for bitmap in rows] == before, "an operand was changed"
 
 
-@pytest.mark.parametrize("cheapest", range(3))
+@pytest.mark.parametrize("cheapest", range(4))
 @given(operands=row_sets(), count=st.integers(1, 12))
 def test_whichever_algorithm_is_estimated_to_be_the_fastest(cheapest, operands, count):
     counts = count_by_row(operands)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
-        patch.setattr(thresholds, "estimate_costs", lambda *_: tuple(float(place != cheapest) for place in range(3)))
+        patch.setattr(thresholds, "estimate_costs", lambda *_: tuple(1e9 * (place != cheapest) for place in range(4)))
         at_least = thresholds.rows_at_least(operands, count, ROW_COUNT)
         exactly = thresholds.rows_exactly(operands, count, ROW_COUNT)
     assert rows_of(at_least) == np.flatnonzero(counts >= count).tolist()
@@ -106,6 +107,35 @@ def test_many_operands(operand_count):
         assert thresholds.count_in_bytes(rows, count, 1_000, exactly=False) == expected
         assert thresholds.add_words(operands, count, 1_000, exactly=False) == expected
         assert thresholds.merge_bitmaps(rows, count, exactly=False) == expected
+        assert thresholds.sort_runs([row_runs.read_runs(each) for each in rows], count, exactly=False) == expected
+
+
+@given(rows=bitmaps())
+def test_runs_are_read_and_written(rows):
+    before = rows.serialize()
+    runs = row_runs.read_runs(rows)
+    firsts, lasts = (np.sort(np.concatenate([ends, runs.rows])) for ends in (runs.firsts, runs.lasts))
+    assert [row for first, last in zip(firsts, lasts, strict=True) for row in range(first, last + 1)] == list(rows)
+    assert row_runs.runs_to_bitmap(firsts, lasts) == rows
+    assert rows.serialize() == before, "the bitmap was changed"
+
+
+def test_runs_of_stored_bitmaps_are_kept_when_they_are_wanted_again(monkeypatch):
+    monkeypatch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(thresholds, "estimate_costs", lambda *_: (2.0, 1.0, 3.0, 3.0))
+    rows = [BitMap(range(start, ROW_COUNT, 7_000)) for start in (0, 1, 7_001)]
+    operands = [RowSet(bitmap, nbytes=8, cached=place < 2) for place, bitmap in enumerate(rows)]
+    kept: thresholds.KeptForms = {}
+    chosen = []
+    for _ in range(3):
+        found = thresholds.rows_at_least(operands, 2, ROW_COUNT, lambda name, costs: chosen.append(name), kept)
+        assert rows_of(found) == list(rows[1] & rows[2])
+    assert chosen == [thresholds.MERGE] * 3, "the runs of one of them would be read every time"
+    operands[2] = operands[2]._replace(cached=True)
+    for _ in range(3):
+        thresholds.rows_at_least(operands, 2, ROW_COUNT, lambda name, costs: chosen.append(name), kept)
+    assert chosen[3:] == [thresholds.MERGE, thresholds.SORTED_RUNS, thresholds.SORTED_RUNS]
+    assert [each.bitmap for each in kept.values()] == rows and all(each.runs is not None for each in kept.values())
 
 
 @given(rows=bitmaps())

@@ -9,8 +9,8 @@ class TakenWayForm(TypedDict):
     """Way that a node takes in several shards.
 
     Attributes:
-        way: `at once`, `roaring`, `words`, `merge`, `counters`, `sliced words`, `cached`, `union`, `computed` or
-            `skipped`.
+        way: `at once`, `roaring`, `words`, `merge`, `sorted runs`, `counters`, `sliced words`, `cached`, `union`,
+            `computed` or `skipped`.
         shards: Numbers of the shards, from 1 on.
         estimated_microseconds: Estimated times of ways in all these shards together, as far as they were estimated.
         operands: Stored bitmaps that are combined in each shard.

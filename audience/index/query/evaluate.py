@@ -24,7 +24,14 @@ from audience.index.query.physical_plan import LoadedWords, choose_words, find_k
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
-from audience.index.query.tag_trees import TagTree, count_tree_rows, find_tree_rows, has_few_rows, read_tags
+from audience.index.query.tag_trees import (
+    TagTree,
+    count_tree_rows,
+    find_tree_rows,
+    has_few_rows,
+    is_plain_threshold,
+    read_tags,
+)
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
@@ -224,11 +231,13 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
         _note(expr, shard, CACHED)
         return cached
     chosen = None if tags is None else choose_words(expr, tags, shard, counts=False)
-    if chosen is None:
-        row_set = _evaluate_uncached(expr, shard)
-    else:
+    if chosen is not None:
         _note(expr, shard, WORDS)
         row_set = find_rows(*chosen)
+    elif tags is not None and is_plain_threshold(tags.tree):
+        row_set = find_tree_rows(tags, shard, None if shard.notes is None else partial(shard.notes.take, expr))
+    else:
+        row_set = _evaluate_uncached(expr, shard)
     if isinstance(expr, CACHED_AT_ONCE):
         shard.cache.put(shard.name, expr, row_set)
     else:
@@ -289,11 +298,11 @@ def combine_threshold(expr: Threshold, operands: Sequence[RowSet], shard: Shard)
     note = None if shard.notes is None else partial(shard.notes.take, expr)
     match expr.operator:
         case "at least":
-            rows = thresholds.rows_at_least(operands, expr.count, shard.row_count, note)
+            rows = thresholds.rows_at_least(operands, expr.count, shard.row_count, note, shard.kept_forms)
         case "at most":
-            rows = ~thresholds.rows_at_least(operands, expr.count + 1, shard.row_count, note)
+            rows = ~thresholds.rows_at_least(operands, expr.count + 1, shard.row_count, note, shard.kept_forms)
         case "exactly":
-            rows = thresholds.rows_exactly(operands, expr.count, shard.row_count, note)
+            rows = thresholds.rows_exactly(operands, expr.count, shard.row_count, note, shard.kept_forms)
     _note(expr, shard, ROARING)  # unless an algorithm was chosen
     return rows
 

@@ -33,11 +33,11 @@ MAX_ASKED = 100
 class TakenWay:
     """Way that a node takes in several shards, whose numbers begin with 1.
 
-    `name` is "at once", "roaring", "words", "merge", "counters", "sliced words", "cached", "union", "computed", or
-    "skipped" if no device was left before the node. `costs` are the estimated nanoseconds of ways in all these shards
-    together. Of stored bitmaps that are combined in each of them, `operand_count` is the number, and `cached_count`
-    that of those whose words were cached; their words are read in blocks of `block_bytes`. `is_kept` says that the
-    operands of an AND were remembered from the last time.
+    `name` is "at once", "roaring", "words", "merge", "sorted runs", "counters", "sliced words", "cached", "union",
+    "computed", or "skipped" if no device was left before the node. `costs` are the estimated nanoseconds of ways in all
+    these shards together. Of stored bitmaps that are combined in each of them, `operand_count` is the number, and
+    `cached_count` that of those whose words were cached; their words are read in blocks of `block_bytes`. `is_kept`
+    says that the operands of an AND were remembered from the last time.
     """
 
     name: str

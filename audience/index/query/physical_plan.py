@@ -8,7 +8,7 @@ and the form of the operands' containers.
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from audience.index.query.tag_trees import Reached, TagTree, Tree, read_tags
+from audience.index.query.tag_trees import Reached, TagTree, Tree, is_plain_threshold, read_tags
 from audience.index.query.word_expressions import write_program
 from audience.index.storage import packed_words
 from audience.index.storage.croaring import Words
@@ -80,7 +80,7 @@ def _note_costs(
 def _estimate_roaring(tags: TagTree, shard: Shard) -> float:
     """Return the estimated nanoseconds of roaring operations; a threshold over tags alone knows its own."""
     tree = tags.tree
-    if not isinstance(tree, Reached) or tree.complemented or not all(isinstance(term, int) for term in tree.plain):
+    if not isinstance(tree, Reached) or not is_plain_threshold(tree):
         return tags.cost
     forms = [shard.load_form(tags.operands[term].tag_row) for term in tree.plain if isinstance(term, int)]
     return min(estimate_costs(forms, shard.row_count, tree.needed + tree.exactly))

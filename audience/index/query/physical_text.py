@@ -19,6 +19,7 @@ SENTENCES = {
     "roaring": "roaring operations one after another",
     "words": "packed words",
     "merge": "bitmaps merged into levels",
+    "sorted runs": "first and last rows of all runs, sorted",
     "counters": "a counter for each row",
     "sliced words": "packed words, added up in binary digits",
     "cached": "rows from the cache",

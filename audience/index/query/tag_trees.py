@@ -182,9 +182,17 @@ def _trees_of(parts: list[Part]) -> tuple[Tree, ...]:
     return tuple([part[0] for part in parts])
 
 
-def find_tree_rows(tags: TagTree, shard: Shard) -> RowSet:
-    """Return the rows of *tags*; deleted rows may be among them if they are in the bitmaps of *shard*."""
-    rows = _Combination(tags.operands, shard).find(tags.tree)
+def is_plain_threshold(tree: Tree) -> bool:
+    """Return whether *tree* counts stored bitmaps alone."""
+    return isinstance(tree, Reached) and not tree.complemented and all(isinstance(term, int) for term in tree.plain)
+
+
+def find_tree_rows(tags: TagTree, shard: Shard, note: thresholds.Note | None = None) -> RowSet:
+    """Return the rows of *tags*; deleted rows may be among them if they are in the bitmaps of *shard*.
+
+    *note* is for a threshold over tags, as in `thresholds.rows_at_least`.
+    """
+    rows = _Combination(tags.operands, shard, note).find(tags.tree)
     return RowSet(rows, tags.complemented, 2 * len(rows))
 
 
@@ -197,10 +205,10 @@ def count_tree_rows(tags: TagTree, shard: Shard) -> int:
 class _Combination:
     """Operands, out of the rows of a shard, as they are combined."""
 
-    __slots__ = ("_operands", "_shard")
+    __slots__ = ("_note", "_operands", "_shard")
 
-    def __init__(self, operands: Sequence[Operand], shard: Shard):
-        self._operands, self._shard = operands, shard
+    def __init__(self, operands: Sequence[Operand], shard: Shard, note: thresholds.Note | None = None):
+        self._operands, self._shard, self._note = operands, shard, note
 
     def find(self, tree: Tree) -> BitMap:
         """Return the rows of *tree*, in a bitmap that may be shared."""
@@ -213,8 +221,9 @@ class _Combination:
             return self._narrow(first, others, tree.subtracted)
         operands = [*map(self._as_row_set, tree.plain), *(~self._as_row_set(term) for term in tree.complemented)]
         find_reached = thresholds.rows_exactly if tree.exactly else thresholds.rows_at_least
-        reached = find_reached(operands, tree.needed, self._shard.row_count).bitmap
-        return remove_rows(reached, self._shard.deleted) if tree.complemented else reached  # complements have them
+        shard = self._shard
+        reached = find_reached(operands, tree.needed, shard.row_count, self._note, shard.kept_forms).bitmap
+        return remove_rows(reached, shard.deleted) if tree.complemented else reached  # complements have them
 
     def count(self, tree: Tree) -> int:
         """Return the number of rows of *tree*; the last operation only counts."""

@@ -97,6 +97,7 @@ class JoinedShard(Shard):
         if shard.deleted != self.deleted:
             shard._earlier_bitmaps = {**self._earlier_bitmaps, **self._bitmaps}
             shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
+            shard.kept_forms = {}
         return shard
 
     @cached_property

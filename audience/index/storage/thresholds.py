@@ -1,15 +1,16 @@
 """Rows that at least so many of several bitmaps have.
 
-Three algorithms give the same result; the one that is estimated to be the fastest is chosen:
+Four algorithms give the same result; the one that is estimated to be the fastest is chosen:
 
 - few containers, such as long runs: bitmaps are merged one by one into the rows that at least 1, 2, … of them have
+- few runs, for any number of bitmaps that a row has to be in: the first and last rows of all runs are sorted
 - few rows: a counter of one byte for each row
 - otherwise: packed words, added as the columns of binary numbers are added by hand
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,22 @@ from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, intersect, rows_to_bitmap, union
 from audience.index.storage.croaring import Words
 from audience.index.storage.packed_words import clear_from, fill_words, word_count, words_to_bitmap
+from audience.index.storage.row_runs import Runs, SortedRuns, read_runs
 
 # Measured costs, in nanoseconds. Those of merging are of two levels; a level more costs as much again, or twice that.
 MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 200, 2.5, 4, 2_500
 MERGED_ROW_AGAIN, MAX_MERGED_LEVELS = 0.5, 5  # few rows reach a higher level
 MAX_REGROWN = 1_200  # of an array: with each operand the merged rows are written again, until they are words
+SORTED_RUN, SORTED_OPERAND, SORTED_FIXED = 20, 500, 40_000
+READ_RUN, READ_OPERAND = 8, 25_000  # of runs that are not kept
+BITSET_RUNS = 1 << 14  # that a container of words may have
+MAX_KEPT_BITMAPS = 4_096
 COUNTER, COUNTED_ROW, COUNTED_OPERAND = 0.02, 6, 5_000
 ADDED_WORD, LOADED_ARRAY_ROW, ADDED_OPERAND, ADDED_FIXED = 1.5, 1.3, 3_500, 60_000
 MERGED_AT_ONCE_BYTES = 1 << 13  # of all bitmaps, which are merged before their containers are counted
 LOADED_OPERANDS = 8  # bitmaps that are packed words at the same time
 MERGE: Final = "merge"  # the names of the algorithms
+SORTED_RUNS: Final = "sorted runs"
 COUNTERS: Final = "counters"
 SLICED_WORDS: Final = "sliced words"
 _KEPT = threading.local()
@@ -37,10 +44,33 @@ PADDING_WORDS = 40  # between operands: numpy is slower if they are a multiple o
 Note: TypeAlias = Callable[[str, Mapping[str, float]], None]  # of the algorithm, and of what each would cost
 
 
-def rows_at_least(operands: Sequence[RowSet], count: int, row_count: int, note: Note | None = None) -> RowSet:
+class KeptForm(NamedTuple):
+    """Stored bitmap, its form, its runs if they were read, and whether they would have been of use before."""
+
+    bitmap: BitMap
+    form: BitmapForm
+    runs: Runs | None = None
+    was_wanted: bool = False
+
+
+KeptForms: TypeAlias = dict[int, KeptForm]  # by identity of the bitmap
+
+
+def rows_at_least(
+    operands: Sequence[RowSet],
+    count: int,
+    row_count: int,
+    note: Note | None = None,
+    kept: KeptForms | None = None,
+) -> RowSet:
     """Return the rows, out of *row_count*, that at least *count* of *operands* have.
 
-    *note* is called with the algorithm and the estimated nanoseconds of each, if one is chosen.
+    Args:
+        operands: Sets of rows.
+        count: In how many of them a row is, at least.
+        row_count: Number of rows of the shard.
+        note: Is called with the algorithm and the estimated nanoseconds of each, if one is chosen.
+        kept: Keeps what is learnt of the bitmaps of *operands* that are cached.
 
     >>> sets = [RowSet(BitMap(rows)) for rows in ([0, 1], [1, 2], [1])]
     >>> rows_at_least(sets, 2, 4).bitmap, rows_at_least([~rows for rows in sets], 2, 4)[:2]
@@ -51,16 +81,22 @@ def rows_at_least(operands: Sequence[RowSet], count: int, row_count: int, note: 
     if count > len(operands):
         return RowSet(BitMap())
     if all(operand.complemented for operand in operands):
-        return ~rows_at_least([~operand for operand in operands], len(operands) + 1 - count, row_count, note)
+        return ~rows_at_least([~operand for operand in operands], len(operands) + 1 - count, row_count, note, kept)
     if count == 1:
         return union(operands)
     if count == len(operands):
         return intersect(operands)
-    return _as_row_set(_find_rows(operands, count, row_count, note, exactly=False))
+    return _as_row_set(_find_rows(operands, count, row_count, note, kept, exactly=False))
 
 
-def rows_exactly(operands: Sequence[RowSet], count: int, row_count: int, note: Note | None = None) -> RowSet:
-    """Return the rows, out of *row_count*, that exactly *count* of *operands* have; *note* as in `rows_at_least`.
+def rows_exactly(
+    operands: Sequence[RowSet],
+    count: int,
+    row_count: int,
+    note: Note | None = None,
+    kept: KeptForms | None = None,
+) -> RowSet:
+    """Return the rows, out of *row_count*, that exactly *count* of *operands* have; as `rows_at_least`.
 
     >>> sets = [RowSet(BitMap(rows)) for rows in ([0, 1], [1, 2], [1])]
     >>> rows_exactly(sets, 1, 4).bitmap
@@ -73,60 +109,126 @@ def rows_exactly(operands: Sequence[RowSet], count: int, row_count: int, note: N
     if count == len(operands):
         return intersect(operands)
     if all(operand.complemented for operand in operands):
-        return rows_exactly([~operand for operand in operands], len(operands) - count, row_count, note)
-    return _as_row_set(_find_rows(operands, count, row_count, note, exactly=True))
+        return rows_exactly([~operand for operand in operands], len(operands) - count, row_count, note, kept)
+    return _as_row_set(_find_rows(operands, count, row_count, note, kept, exactly=True))
 
 
 def _as_row_set(rows: BitMap) -> RowSet:
     return RowSet(rows, nbytes=2 * len(rows))
 
 
-def _find_rows(operands: Sequence[RowSet], count: int, row_count: int, note: Note | None, *, exactly: bool) -> BitMap:
-    bitmaps = [operand.bitmap for operand in sorted(operands, key=lambda operand: operand.nbytes)]
-    algorithm, costs = _choose_algorithm(operands, bitmaps, row_count, count + exactly)
+def _find_rows(
+    operands: Sequence[RowSet],
+    count: int,
+    row_count: int,
+    note: Note | None,
+    kept: KeptForms | None,
+    *,
+    exactly: bool,
+) -> BitMap:
+    ordered = sorted(operands, key=lambda operand: operand.nbytes)
+    algorithm, costs = _choose_algorithm(ordered, row_count, count + exactly, kept)
     if note is not None:
         note(algorithm, costs)
+    bitmaps = [operand.bitmap for operand in ordered]
     if algorithm == MERGE:
         return merge_bitmaps(bitmaps, count, exactly=exactly)
+    if algorithm == SORTED_RUNS:
+        return sort_runs([_load_runs(bitmap, kept) for bitmap in bitmaps], count, exactly=exactly)
     if algorithm == COUNTERS:
         return count_in_bytes(bitmaps, count, row_count, exactly=exactly)
     return add_words(operands, count, row_count, exactly=exactly)
 
 
 def _choose_algorithm(
-    operands: Sequence[RowSet], bitmaps: Sequence[BitMap], row_count: int, levels: int
+    operands: Sequence[RowSet], row_count: int, levels: int, kept: KeptForms | None
 ) -> tuple[str, dict[str, float]]:
     """Return the fastest algorithm, and the estimated nanoseconds of each, if they were needed."""
     if any(operand.complemented for operand in operands):
         return SLICED_WORDS, {}
     if sum(operand.nbytes for operand in operands) < MERGED_AT_ONCE_BYTES:
         return MERGE, {}
-    estimated = estimate_costs([measure_form(bitmap) for bitmap in bitmaps], row_count, levels)
-    costs = dict(zip((MERGE, COUNTERS, SLICED_WORDS), estimated, strict=True))
-    return min(costs, key=costs.__getitem__), costs  # the first of equal ones
+    forms = [_measure(operand, kept) for operand in operands]
+    estimated = estimate_costs([each.form for each in forms], row_count, levels)
+    costs = dict(zip((MERGE, SORTED_RUNS, COUNTERS, SLICED_WORDS), estimated, strict=True))
+    fastest = min(costs, key=costs.__getitem__)  # the first of equal ones
+    unread = [each for each in forms if each.runs is None]
+    if fastest == SORTED_RUNS and unread:
+        reading = sum(READ_OPERAND + _count_runs(each.form) * READ_RUN for each in unread)
+        other = min((name for name in costs if name != fastest), key=costs.__getitem__)
+        if costs[fastest] + reading > costs[other] and not _mark_wanted(unread, kept):
+            return other, {**costs, "reading runs": reading}
+        return fastest, {**costs, "reading runs": reading}
+    return fastest, costs
 
 
-def estimate_costs(forms: Sequence[BitmapForm], row_count: int, levels: int) -> tuple[float, float, float]:
-    """Return the estimated nanoseconds of merging bitmaps, of counting their rows, and of adding packed words.
+def _measure(operand: RowSet, kept: KeptForms | None) -> KeptForm:
+    """Return the form of a bitmap, which is kept if the bitmap is."""
+    bitmap = operand.bitmap
+    if kept is None or not operand.cached:
+        return KeptForm(bitmap, measure_form(bitmap))
+    known = kept.get(id(bitmap))
+    if known is None or known.bitmap is not bitmap:
+        known = KeptForm(bitmap, measure_form(bitmap))
+        _keep(known, kept)
+    return known
+
+
+def _keep(form: KeptForm, kept: KeptForms) -> None:
+    if len(kept) >= MAX_KEPT_BITMAPS:
+        kept.clear()
+    kept[id(form.bitmap)] = form
+
+
+def _mark_wanted(forms: Sequence[KeptForm], kept: KeptForms | None) -> bool:
+    """Record that the runs of bitmaps that are kept were wanted. Return whether all of them were before."""
+    if kept is None:
+        return False
+    for each in forms:
+        if id(each.bitmap) in kept:
+            kept[id(each.bitmap)] = each._replace(was_wanted=True)
+    return all(each.was_wanted for each in forms)
+
+
+def _load_runs(bitmap: BitMap, kept: KeptForms | None) -> Runs:
+    """Return the runs of a bitmap, which are kept if its form is."""
+    known = None if kept is None else kept.get(id(bitmap))
+    if kept is None or known is None or known.bitmap is not bitmap:
+        return read_runs(bitmap)
+    if known.runs is None:
+        known = known._replace(runs=read_runs(bitmap))
+        _keep(known, kept)
+    assert known.runs is not None
+    return known.runs
+
+
+def estimate_costs(forms: Sequence[BitmapForm], row_count: int, levels: int) -> tuple[float, float, float, float]:
+    """Return the estimated nanoseconds of merging bitmaps, of sorting their runs, of counters and of packed words.
 
     Args:
         forms: Forms of the bitmaps.
         row_count: Number of rows of the shard.
         levels: In how many bitmaps a row has to be found, at most.
     """
-    rows, array_rows = sum(form.rows for form in forms), sum(form.array_rows for form in forms)
+    total, count = BitmapForm(*map(sum, zip(*forms, strict=True))), len(forms)
     return (
-        sum(_estimate_merging(form, len(forms), min(levels, MAX_MERGED_LEVELS) - 1) for form in forms),
-        row_count * COUNTER + rows * COUNTED_ROW + len(forms) * COUNTED_OPERAND,
-        word_count(row_count) * len(forms) * ADDED_WORD
-        + array_rows * LOADED_ARRAY_ROW
-        + len(forms) * ADDED_OPERAND
+        _estimate_merging(total, count, min(levels, MAX_MERGED_LEVELS) - 1),
+        _count_runs(total) * SORTED_RUN + count * SORTED_OPERAND + SORTED_FIXED,
+        row_count * COUNTER + total.rows * COUNTED_ROW + count * COUNTED_OPERAND,
+        word_count(row_count) * count * ADDED_WORD
+        + total.array_rows * LOADED_ARRAY_ROW
+        + count * ADDED_OPERAND
         + ADDED_FIXED,
     )
 
 
+def _count_runs(form: BitmapForm) -> float:
+    """Return about how many runs `read_runs` finds."""
+    return form.run_count + form.array_rows + form.bitset_containers * BITSET_RUNS
+
+
 def _estimate_merging(form: BitmapForm, operand_count: int, carries: int) -> float:
-    """Return the estimated nanoseconds of merging a bitmap, whose rows are carried up so many times."""
+    """Return the estimated nanoseconds of merging bitmaps with the sum *form*, whose rows are carried up so often."""
     regrown = min(form.array_rows * operand_count, form.array_containers * MAX_REGROWN)
     return (
         form.container_count * MERGED_CONTAINER
@@ -135,6 +237,13 @@ def _estimate_merging(form: BitmapForm, operand_count: int, carries: int) -> flo
         + form.run_count * MERGED_RUN * (2 * carries - 1)
         + form.bitset_containers * MERGED_WORDS * carries
     )
+
+
+def sort_runs(sets: Sequence[Runs], count: int, *, exactly: bool) -> BitMap:
+    """Return the rows of *count* or more *sets*, by their first and last rows."""
+    runs = SortedRuns(sets)
+    rows = runs.find_at_least(count)
+    return rows - runs.find_at_least(count + 1) if exactly else rows
 
 
 def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> BitMap:
