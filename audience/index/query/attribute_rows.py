@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from audience.index.query.pattern_search import find_matching_ranges
+from audience.index.query.shard_threads import share_calls
 from audience.index.schema.value_types import (
     ArithmeticValues,
     RankRange,
@@ -18,7 +19,7 @@ from audience.index.schema.value_types import (
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
-from audience.index.storage.packed_words import WordBytes, rows_with_numbers
+from audience.index.storage.packed_words import NumberLookup, WordBytes, load_bytes
 from audience.index.storage.shard import Shard
 from audience.language.ast import Anniversary, Between, Compare, Condition, Matches, Tag, Within
 from audience.language.patterns import read_pattern
@@ -130,14 +131,17 @@ def _rows_by_bit_slices(
 def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> BitMap:
     """Return the rows whose bit-sliced rank is in one of *ranges*, by computing the rank of every row."""
     first_slice = attribute.start + attribute.value_count
-    slices = [_view_slice(row, shard) for row in range(first_slice + 1, attribute.stop)]
-    is_wanted = np.zeros(1 << len(slices), dtype=np.bool_)
+    slice_rows = range(first_slice + 1, attribute.stop)
+    is_wanted = np.zeros(1 << len(slice_rows), dtype=np.bool_)
     for start, stop in ranges:
         is_wanted[start:stop] = True
-    return rows_with_numbers(slices, is_wanted, shard.row_count) & shard.load_bitmap(first_slice)
+    slices = share_calls(_view_slice, [(row, shard) for row in slice_rows], shard)
+    lookup = NumberLookup(slices, is_wanted, shard.row_count)
+    share_calls(lookup.look_up, [(start,) for start in lookup.starts], shard)
+    return lookup.to_bitmap() & shard.load_bitmap(first_slice)
 
 
-def _view_slice(tag_row: int, shard: Shard) -> BitMap | WordBytes:
+def _view_slice(tag_row: int, shard: Shard) -> WordBytes:
     """Return a slice as it is stored if that is words, to which a bitmap would only be a copy."""
     stored = shard.view_words(tag_row)
-    return shard.load_bitmap(tag_row) if stored is None else stored
+    return load_bytes(shard.load_bitmap(tag_row), shard.row_count) if stored is None else stored

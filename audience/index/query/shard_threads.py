@@ -23,6 +23,7 @@ from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top, walk_operands
 
 MIN_SHARED_SECONDS = 400e-6  # of work that is left; to wake a thread and wait for it takes about a tenth
+MIN_SHARED_ROWS = 1 << 19  # of a shard in which a step that reads all rows is shared
 MIN_LOADING_SECONDS = 0.005  # of a shard whose bitmaps are loaded, which keeps Python's lock but to wait for the disk
 MAX_SLOW_EXPRS = 4_096
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # of Linux: how long the cores of a container may work in a period
@@ -70,6 +71,15 @@ def map_shards(function: Callable[..., Result], shards: Sequence[Shard], *column
     if not others or (perf_counter() - start) * len(others) < MIN_SHARED_SECONDS:
         return answers + [function(*arguments) for arguments in others]
     return answers + _share(function, others, _count_threads(shards[0]))[0]
+
+
+def share_calls(function: Callable[..., Result], calls: Sequence[tuple[Any, ...]], shard: Shard) -> list[Result]:
+    """Return what *function* returns for each of *calls*, which are steps of one answer in *shard*.
+
+    Helpers take a part of them if the shard is large; else, all together do not take long enough.
+    """
+    threads = _count_threads(shard) if shard.row_count >= MIN_SHARED_ROWS else 1
+    return _share(function, calls, threads)[0]
 
 
 def _count_threads(shard: Shard) -> int:

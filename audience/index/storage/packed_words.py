@@ -100,17 +100,37 @@ def rows_with_numbers(bit_slices: Sequence[BitMap | WordBytes], is_wanted: NDArr
     >>> rows_with_numbers([BitMap([1]), BitMap([1, 2])], np.array([False, False, True, True]), 3)
     BitMap([1, 2])
     """
-    slices = [_load_bytes(each, row_count) for each in bit_slices]
-    lower = LOWER_BITS if 0 < len(slices) - LOWER_BITS <= MAX_UPPER_BITS else len(slices)
-    table = _interleave_flags(is_wanted, 1 << lower)
-    found = np.empty(word_count(row_count), dtype="<u8")
-    packed = found.view(np.uint8)
-    for start in range(0, len(packed), 8 * BLOCK_WORDS):  # numbers of so many rows stay in the cache
-        block = [each[start : start + 8 * BLOCK_WORDS] for each in slices]
-        some = packed[start : start + 8 * BLOCK_WORDS]
-        some[:] = _choose_bytes(_look_up_flags(table, block[:lower], len(some)), block[lower:])
-    clear_from(found, row_count)
-    return words_to_bitmap(found)
+    lookup = NumberLookup([load_bytes(each, row_count) for each in bit_slices], is_wanted, row_count)
+    for start in lookup.starts:
+        lookup.look_up(start)
+    return lookup.to_bitmap()
+
+
+class NumberLookup:
+    """Rows whose bit-sliced number is wanted, which are looked up in blocks; threads may share them.
+
+    The arguments are those of `rows_with_numbers`, slices as bytes of packed words. Numbers of one block stay in the
+    cache of the processor.
+    """
+
+    def __init__(self, slices: Sequence[WordBytes], is_wanted: NDArray[np.bool_], row_count: int):
+        self._slices, self._row_count = slices, row_count
+        self._lower = LOWER_BITS if 0 < len(slices) - LOWER_BITS <= MAX_UPPER_BITS else len(slices)
+        self._table = _interleave_flags(is_wanted, 1 << self._lower)
+        self._found = np.empty(word_count(row_count), dtype="<u8")
+        self.starts = range(0, self._found.nbytes, 8 * BLOCK_WORDS)
+
+    def look_up(self, start: int) -> None:
+        """Find the rows of the block at *start*, one of `starts`."""
+        block = [each[start : start + 8 * BLOCK_WORDS] for each in self._slices]
+        found = self._found.view(np.uint8)[start : start + 8 * BLOCK_WORDS]
+        flags = _look_up_flags(self._table, block[: self._lower], len(found))
+        found[:] = _choose_bytes(flags, block[self._lower :])
+
+    def to_bitmap(self) -> BitMap:
+        """Return the rows, after all blocks were looked up. It is called once."""
+        clear_from(self._found, self._row_count)
+        return words_to_bitmap(self._found)
 
 
 def _interleave_flags(is_wanted: NDArray[np.bool_], length: int) -> NDArray[np.unsignedinteger]:
@@ -155,7 +175,7 @@ def read_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uin
     >>> read_numbers([BitMap([1]), BitMap([1, 2])], 3).tolist()
     [0, 3, 2]
     """
-    slices = [_load_bytes(each, row_count) for each in bit_slices]
+    slices = [load_bytes(each, row_count) for each in bit_slices]
     size = word_count(row_count)
     numbers = np.empty((8 * size, 8), dtype=np.uint32)
     for start in range(0, size, BLOCK_WORDS):
@@ -188,7 +208,8 @@ def view_word_bytes(serialized: memoryview, row_count: int, cardinality: int) ->
     return np.frombuffer(serialized, dtype=np.uint8, offset=start)
 
 
-def _load_bytes(bits: BitMap | WordBytes, row_count: int) -> WordBytes:
+def load_bytes(bits: BitMap | WordBytes, row_count: int) -> WordBytes:
+    """Return the bytes of the packed words of *bits*, which may be these bytes."""
     if not isinstance(bits, BitMap):
         return bits
     words = np.empty(word_count(row_count), dtype="<u8")
