@@ -78,6 +78,12 @@ def test_events_and_updates_take_arrow_streams(tmp_path):
 
 REFUSED_STREAMS = {
     "bad type": (pa.table({"token": ["a"], "of": pa.array([None], pa.month_day_nano_interval())}), "no-role", "'of'"),
+    "map": (
+        pa.table({"token": ["a"], "of": pa.array([[("x", 1)]], pa.map_(pa.string(), pa.int8()))}),
+        "no-role",
+        "'of'",
+    ),
+    "list of lists": (pa.table({"token": ["a"], "of": [[["x"]]]}), "no-role", "'of'"),
     "struct": (pa.table({"token": ["a"], "of": [{"x": 1}]}), "no-role", "'of'"),
     "bytes": (pa.table({"token": ["a"], "of": [b"x"]}), "no-role", "'of'"),
     "same name": (pa.table([pa.array(["a"])] * 2, names=["token", "token"]), "same-name", "'token'"),
@@ -94,6 +100,18 @@ def test_what_cannot_be_kept_is_refused(name, tmp_path):
     assert not (tmp_path / "index").exists()
     if code == "no-role":
         assert len(DeviceIndex.build(stream, tmp_path / "index", ignore=["of"])) == 1
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([(1, 2, 3)], pa.month_day_nano_interval()), pa.array([1], pa.decimal256(50, 2))], ids=str
+)
+def test_an_arrow_file_over_which_polars_panics_is_refused(values, tmp_path):
+    table = pa.table({"token": ["a"], "of": values})
+    with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(TableError, match=r"unreadable: .*t\.arrow cannot be read"):
+        DeviceIndex.build(tmp_path / "t.arrow", tmp_path / "index")
+    assert len(DeviceIndex.build(table, tmp_path / "index", ignore=["of"])) == 1
 
 
 def test_a_stream_that_breaks_leaves_nothing(tmp_path):

@@ -19,7 +19,7 @@ from audience.index.ingest.decode import CategoriesByColumn, concat_columns, new
 from audience.index.ingest.encode import DeviceTable, count_rows
 from audience.index.ingest.local_times import read_instants
 from audience.index.ingest.row_places import RowPlaces
-from audience.index.ingest.sources import SEEKABLE_FORMATS
+from audience.index.ingest.sources import READ_ERRORS, SEEKABLE_FORMATS
 from audience.index.ingest.table_reading import ColumnReading, TableReading
 from audience.index.schema.columns import Column
 from audience.index.storage.list_columns import element_type, flatten_lists, is_list
@@ -321,8 +321,8 @@ def wrap_polars_errors() -> Iterator[None]:
     """Convert errors that Polars raises about a table to TableError."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-        message = str(error).strip().splitlines()[0]
+    except READ_ERRORS as error:
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if TOO_MANY_ROWS in message:
             message = f"the table has more than {MAX_ROWS:,} rows, which is all that Polars reads at once"
             hint = "build the index of a part of it, and add the others: audience index update INDEX TABLE"

@@ -25,6 +25,8 @@ from audience.progress import Progress, ignore_progress
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)?$"  # without a second of 60
 ISO_INSTANT_PATTERN = ISO_DATETIME_PATTERN.removesuffix("$") + r"(Z|[+-]\d{2}(:?\d{2})?)$"
+# Polars panics over types and damage that it does not know; a panic is no `Exception`.
+READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
 SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
 
 
@@ -114,7 +116,7 @@ def _find_unreadable(files: Sequence[SourceFile], format_: str) -> SourceFile | 
     for file in files:
         try:
             _scan_files([file.path], format_, None).head(1).collect()
-        except (pl.exceptions.PolarsError, OSError):
+        except READ_ERRORS:
             return file
     return None
 

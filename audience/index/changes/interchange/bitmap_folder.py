@@ -169,7 +169,7 @@ def bad_bitmaps(message: str, hint: str | None = None) -> TableError:
     return TableError(Problem("bad-bitmaps", message, hint=hint))
 
 
-def unreadable_bitmaps(file: Path, error: Exception) -> TableError:
+def unreadable_bitmaps(file: Path, error: BaseException) -> TableError:
     """Return the error for a file of a folder of bitmaps that is missing or cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip().partition("\n")[0]
     reason = "the file is missing" if isinstance(error, FileNotFoundError) else reason

@@ -31,6 +31,7 @@ from audience.index.ingest.build import build_index
 from audience.index.ingest.cast import parse_stored
 from audience.index.ingest.decode import place_values
 from audience.index.ingest.read_options import ReadOptions
+from audience.index.ingest.sources import READ_ERRORS
 from audience.index.schema.column_roles import ColumnRoles
 from audience.progress import Progress
 from audience.vendors import vendor_names
@@ -81,12 +82,12 @@ def _read_devices(file: Path, content: BitmapFolder) -> pl.DataFrame:
     """Return the file of devices, in the types of the description."""
     schema = dict(devices_schema(content.columns))
     try:
-        devices = pl.read_parquet(file)
+        devices = pl.read_parquet(file, glob=False)
         missing = [name for name in schema if name not in devices.columns]
         if missing:
             raise bad_bitmaps(f"{file} has no column {missing[0]!r}")
         found = devices.select(list(schema)).cast(schema)  # type: ignore[arg-type]
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except READ_ERRORS as error:
         raise unreadable_bitmaps(file, error) from None
     if found[SHARD].null_count() or not found[SHARD].is_between(0, len(content.devices), closed="left").all():
         raise bad_bitmaps(f"{file} has devices of shards that the description does not have")
@@ -107,12 +108,12 @@ def _iter_bitmaps(folder: Path, content: BitmapFolder) -> Iterator[StateRow]:
         yield from rows
     except RoaringError as error:
         raise bad_bitmaps(f"{file}: {error}") from None
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except READ_ERRORS as error:
         raise unreadable_bitmaps(file, error) from None
 
 
 def _iter_parquet(file: Path, content: BitmapFolder) -> Iterator[StateRow]:
-    frame = pl.read_parquet(file)
+    frame = pl.read_parquet(file, glob=False)
     missing = [name for name in ("shard", "attribute", "value", "bitmap") if name not in frame.columns]
     if missing:
         raise bad_bitmaps(f"{file} has no column {missing[0]!r}")

@@ -146,13 +146,18 @@ def _stored_type(dtype: Any) -> Any:
         return _stored_type(dtype.storage_type) if is_known or is_numeric else None
     if pa.types.is_dictionary(dtype) or pa.types.is_run_end_encoded(dtype):
         return _stored_type(dtype.value_type)
-    if pa.types.is_interval(dtype) or pa.types.is_duration(dtype) or pa.types.is_union(dtype):
+    if pa.types.is_interval(dtype) or pa.types.is_duration(dtype) or _is_nested(dtype):
         return None
     if pa.types.is_string(dtype) or pa.types.is_string_view(dtype):
         return pa.large_string()
     if pa.types.is_binary_view(dtype):
         return pa.large_binary()
     return dtype
+
+
+def _is_nested(dtype: Any) -> bool:
+    """Return whether a value is made of several: of a list that is an element, a struct, a map or a union."""
+    return pa.types.is_nested(dtype) and not pa.types.is_fixed_size_list(dtype)
 
 
 def _store_group(group: Any, columns: list[_SpoolColumn], schema: Any) -> Any:
