@@ -176,12 +176,14 @@ def test_an_opening_that_is_missing_is_not_needed(pushed, local):
 
 
 def damage(storage, key, how):
-    """Change an object of the store: a flipped bit, its second half missing, or the whole of it."""
+    """Change an object of the store: a flipped bit, one byte more, its second half missing, or the whole of it."""
     data = bytearray(storage.client.get(key).data)
     match how:
         case "flipped":
             data[len(data) // 2] ^= 1
             storage.client.put(key, bytes(data))
+        case "longer":
+            storage.client.put(key, bytes(data) + b"x")
         case "short":
             storage.client.put(key, bytes(data[: len(data) // 2]))
         case "missing":
@@ -196,7 +198,7 @@ def test_check_finds_damage_in_the_store(kind, pushed, store, capsys):
     storage = open_object_storage(pushed)
     key = next(each.key for each in storage.client.list() if kind in each.key)
     intact = storage.client.get(key).data
-    for how in ("flipped", "short", "missing"):
+    for how in ("flipped", "longer", "short", "missing"):
         damage(storage, key, how)
         code = command("index", "check", pushed)
         error = capsys.readouterr().err

@@ -69,6 +69,11 @@ class ObjectClient:
             except self._errors.NotModifiedError:
                 return None
 
+    def measure(self, key: str) -> int:
+        """Return the size of an object."""
+        with self._wrap_errors(key):
+            return int(self._store.head(self._key(key))["size"])
+
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Return ranges of an object, given by start and stop; ranges that are near each other are one request."""
         with self._wrap_errors(key):

@@ -22,7 +22,13 @@ from audience.index.storage.object_head import (
     shard_key,
 )
 from audience.index.storage.opening import Opening
-from audience.index.storage.published import RESTORE_HINT, VersionedBytes, remote_index_error, wrap_os_errors
+from audience.index.storage.published import (
+    RESTORE_HINT,
+    VersionedBytes,
+    damaged_error,
+    remote_index_error,
+    wrap_os_errors,
+)
 from audience.index.storage.remote_file import Ranges, RemoteFile
 
 RECORD_LIST = f"{RECORDS_FOLDER}/records.json"
@@ -31,10 +37,10 @@ RECORD_LIST = f"{RECORDS_FOLDER}/records.json"
 class ObjectStorage:
     """Storage of an index in an object store. It is read; what changes an index in place is refused."""
 
-    def __init__(self, client: ObjectClient, cache: BlockCache, *, reads_openings: bool = True):
+    def __init__(self, client: ObjectClient, cache: BlockCache, *, reads_copies: bool = True):
         self.client = client
         self._cache = cache
-        self._reads_openings = reads_openings
+        self._reads_copies = reads_copies  # blocks in the cache and in openings
         self._head: tuple[Head, str] | None = None  # that was read last, and its etag
         self._opening: Opening | None = None  # of the head
 
@@ -56,7 +62,7 @@ class ObjectStorage:
         content = self.client.get(HEAD_FILE, None if self._head is None else self._head[1])
         if content is not None:
             head = parse_head(content.data, self.client.path_of(HEAD_FILE))
-            self._opening = self._find_opening(head) if self._reads_openings else None
+            self._opening = self._find_opening(head) if self._reads_copies else None
             self._head = head, content.etag
         assert self._head is not None
         return self._head
@@ -97,9 +103,26 @@ class ObjectStorage:
         raise FileNotFoundError(errno.ENOENT, "the snapshot is not kept", self.path_of(f"{HISTORY_FOLDER}/{file_name}"))
 
     def open(self, name: str, nbytes: int, version: str) -> RemoteFile:
-        """Open a file for ranged reads; no request is made."""
+        """Open a file for ranged reads; a request is only made to compare its size.
+
+        Raises:
+            DamagedError: It is missing, or its size is another one.
+        """
         key = shard_key(Path(name).name, version)
+        if not self._reads_copies:
+            self._require_size(key, nbytes)
         return RemoteFile(self.client.path_of(key), key, nbytes, self._fetch, self._cache, self._opening)
+
+    def _require_size(self, key: str, nbytes: int) -> None:
+        """Raise DamagedError unless an object has its size: bytes behind its blocks are never read."""
+        path = self.client.path_of(key)
+        with wrap_os_errors(path):
+            try:
+                found = self.client.measure(key)
+            except FileNotFoundError as error:
+                raise self._missing_error(key) from error
+        if found != nbytes:
+            raise damaged_error(path)
 
     def _fetch(self, key: str, ranges: Ranges) -> "list[memoryview]":
         try:
@@ -116,8 +139,8 @@ class ObjectStorage:
         return DamagedError(Problem("object-gone", message, hint="open the index again and repeat the question"))
 
     def without_copies(self) -> "ObjectStorage":
-        """Return the storage that reads each file itself."""
-        return ObjectStorage(self.client, self._cache.disabled(), reads_openings=False)
+        """Return the storage that reads each file itself, and compares its size."""
+        return ObjectStorage(self.client, self._cache.disabled(), reads_copies=False)
 
     def list(self, folder: str) -> "list[str]":
         """Return the names of the files in *folder*, as the head has them."""
