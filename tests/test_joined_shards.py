@@ -9,7 +9,7 @@ from strategies import DEVICE_SCHEMA, SHARE_EXPRS, device_rows, index_forms, ind
 from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import evaluate, pattern_search, physical_plan, tag_trees
+from audience.index.query import evaluate, pattern_search, physical_plan, tag_questions
 from audience.index.storage import joined_shard
 from audience.index.storage.joined_shard import JoinedShard, MergedStrings
 
@@ -43,7 +43,7 @@ def test_joined_shard_answers_like_its_parts(
         patch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
         if words:  # wherever packed words can be used
             patch.setattr(physical_plan, "FIXED", -1e12)
-            patch.setattr(tag_trees, "MIN_COST", 0)
+            patch.setattr(tag_questions, "MIN_COST", 0)
         index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("joined") / "index")
         for devices in updates:
             index.update(make_table(devices))
@@ -62,7 +62,7 @@ def test_joined_shard_answers_like_its_parts(
 
 def test_words_of_a_question_are_chosen_again_after_a_removal(tmp_path, monkeypatch):
     monkeypatch.setattr(physical_plan, "FIXED", -1e12)
-    monkeypatch.setattr(tag_trees, "MIN_COST", 0)
+    monkeypatch.setattr(tag_questions, "MIN_COST", 0)
     table = pl.DataFrame({"token": [f"r{number}" for number in range(90)], "city": ["a", "b", "c"] * 30})
     index = DeviceIndex.build(table, tmp_path / "index")
     for text, cities in {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex, ExpressionError, parse, render
 from audience.index.ingest import build
-from audience.index.query import evaluate, physical_plan, shard_threads, tag_trees
+from audience.index.query import evaluate, physical_plan, shard_threads, tag_questions
 from audience.index.storage import bitmaps, joined_shard, thresholds
 from audience.index.storage.detached import detach_snapshot
 from audience.index.storage.joined_shard import JoinedShard
@@ -90,7 +90,7 @@ def alone(monkeypatch):
 def allow(patch: pytest.MonkeyPatch, plan: str) -> None:
     """Let a plan choose words or bitmaps; otherwise nothing is planned, which small bitmaps are not."""
     if plan:
-        patch.setattr(tag_trees, "MIN_COST", 0)
+        patch.setattr(tag_questions, "MIN_COST", 0)
         patch.setattr(physical_plan, "estimate_words", lambda *_, **__: -1e9 if plan == "words" else 1e9)
 
 
@@ -107,13 +107,15 @@ def kept_by(index: DeviceIndex) -> Any:
         "_forms",
         "kept_forms",
         "word_plans",
+        "tag_questions",
         "and_cache",
         "_lookups",
     )
     return (
         [list(snapshot.cache._entries), list(snapshot.cache._seen), snapshot.cache.nbytes],
         [[list(vars(shard)[name]) for name in names] for shard in shards],
-        [list(kept) for kept in (group.slow_exprs, group.chosen_rows, group.event_numbers, group.matching_ranges)],
+        [list(kept) for kept in (group.slow_exprs, group.chosen_rows, group.event_numbers)],
+        [list(kept) for kept in (group.matching_ranges, group.tag_trees)],
         [list(kept) for kept in (snapshot.validated_exprs, snapshot.bound_exprs)],
     )
 

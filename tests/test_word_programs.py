@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
-from audience.index.query import physical_plan, tag_trees
+from audience.index.query import physical_plan, tag_questions
 from audience.index.storage import word_programs
 from audience.language.ast import Everyone, Nobody, Tag, bare
 
@@ -50,7 +50,7 @@ def small_blocks(monkeypatch):
     """Evaluate small tables in several blocks, and plan for the least effort."""
     monkeypatch.setattr(word_programs, "MAX_BLOCK_WORDS", 1 << 10)
     monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
-    monkeypatch.setattr(tag_trees, "MIN_COST", 0)
+    monkeypatch.setattr(tag_questions, "MIN_COST", 0)
 
 
 def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
@@ -96,7 +96,7 @@ def mask_of(expr: Expr) -> np.ndarray:
 @settings(deadline=None)
 def test_all_ways_agree(indexes, way, expr):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tag_trees, "MIN_COST", float("inf" if way == "at once" else "0"))
+        patch.setattr(tag_questions, "MIN_COST", float("inf" if way == "at once" else "0"))
         patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if way == "words" else "inf"))
         for index, live in indexes:
             expected = {f"{number:06}" for number in np.flatnonzero(mask_of(expr) & live)}
@@ -106,7 +106,7 @@ def test_all_ways_agree(indexes, way, expr):
 
 @pytest.mark.parametrize("way", ["words", "bitmaps", "at once"])
 def test_thresholds_of_complements_have_no_deleted_rows(indexes, way, monkeypatch):
-    monkeypatch.setattr(tag_trees, "MIN_COST", float("inf" if way == "at once" else "0"))
+    monkeypatch.setattr(tag_questions, "MIN_COST", float("inf" if way == "at once" else "0"))
     monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if way == "words" else "inf"))
     threshold = Threshold("at least", 2, (bare("third"), Not(bare("rare")), Not(bare("few"))))
     for expr in (threshold, Not(threshold), And((bare("all"), threshold)), Or((bare("few"), threshold))):

@@ -20,18 +20,13 @@ from audience.index.query.attribute_rows import (
 )
 from audience.index.query.events.answers import find_event_rows
 from audience.index.query.limits import choose_devices
-from audience.index.query.physical_plan import LoadedWords, choose_words, find_kept_plan
+from audience.index.query.physical_plan import choose_words, is_planned
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
-from audience.index.query.tag_trees import (
-    TagTree,
-    count_tree_rows,
-    find_tree_rows,
-    has_few_rows,
-    is_plain_threshold,
-    read_tags,
-)
+from audience.index.query.tag_questions import TagQuestion, has_few_rows, read_tags
+from audience.index.query.tag_trees import JUNCTIONS, is_plain_threshold
+from audience.index.query.tree_rows import count_tree_rows, find_tree_rows
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
@@ -76,7 +71,6 @@ from audience.language.ast import (
 )
 
 RowBitmap: TypeAlias = bitmaps.BitMap
-JUNCTIONS = And, Or, Except, Threshold
 ALL_ROWS = ~NO_ROWS
 NO_OPERAND = Operand(NO_ROWS, -1, 0.0, 0)  # of a tag that no device has
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
@@ -158,20 +152,16 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
 def _count_tags(expr: Expr, shard: Shard) -> int | None:
     """Return the number of devices of *shard* that match *expr*, None unless it is best counted from tags alone."""
-    plan = find_kept_plan(expr, shard, counts=True)
-    if plan is not None and isinstance(expr, Threshold):
+    question = read_tags(expr, shard)
+    if question is None:
+        return None
+    if has_few_rows(question, shard, counts=True):
+        if shard.notes is not None:
+            _note_at_once(shard.notes, expr, question)
+        return count_tree_rows(question, shard)
+    if isinstance(expr, Threshold) and is_planned(expr, shard):
         return None  # its rows are cached when it is asked again
-    if plan is not None:
-        chosen: LoadedWords | None = (plan.program, shard.load_words(plan.tag_rows))
-    else:
-        tags = read_tags(expr, shard)
-        if tags is None:
-            return None
-        if has_few_rows(tags, shard, counts=True):
-            if shard.notes is not None:
-                _note_at_once(shard.notes, expr, tags)
-            return count_tree_rows(tags, shard)
-        chosen = choose_words(expr, tags, shard, counts=True)
+    chosen = choose_words(expr, question, shard, counts=True)
     if chosen is None:
         return None
     _note(expr, shard, WORDS)
@@ -183,8 +173,8 @@ def _note(expr: Expr, shard: Shard, way: str) -> None:
         shard.notes.take(expr, way)
 
 
-def _note_at_once(notes: EvaluationNotes, expr: Expr, tags: TagTree) -> None:
-    notes.weigh(expr, Way(AT_ONCE, {AT_ONCE: tags.cost}, len(tags.operands)))
+def _note_at_once(notes: EvaluationNotes, expr: Expr, question: TagQuestion) -> None:
+    notes.weigh(expr, Way(AT_ONCE, {AT_ONCE: question.cost}, len(question.operands)))
     notes.take(expr, AT_ONCE)
 
 
@@ -221,21 +211,21 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
             return ALL_ROWS
         case Nobody():
             return NO_ROWS
-    tags = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
-    if tags is not None and has_few_rows(tags, shard, counts=False):
+    question = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
+    if question is not None and has_few_rows(question, shard, counts=False):
         if shard.notes is not None:
-            _note_at_once(shard.notes, expr, tags)
-        return find_tree_rows(tags, shard)
+            _note_at_once(shard.notes, expr, question)
+        return find_tree_rows(question, shard)
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
         _note(expr, shard, CACHED)
         return cached
-    chosen = None if tags is None else choose_words(expr, tags, shard, counts=False)
+    chosen = None if question is None else choose_words(expr, question, shard, counts=False)
     if chosen is not None:
         _note(expr, shard, WORDS)
         row_set = find_rows(*chosen)
-    elif tags is not None and is_plain_threshold(tags.tree):
-        row_set = find_tree_rows(tags, shard, None if shard.notes is None else partial(shard.notes.take, expr))
+    elif question is not None and is_plain_threshold(question.tree.tree):
+        row_set = find_tree_rows(question, shard, None if shard.notes is None else partial(shard.notes.take, expr))
     else:
         row_set = _evaluate_uncached(expr, shard)
     if isinstance(expr, CACHED_AT_ONCE):

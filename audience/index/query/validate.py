@@ -12,6 +12,8 @@ from audience.index.query.events.validation import expand_event, has_events, req
 from audience.index.query.instants import expand_anniversaries, to_instants
 from audience.index.query.operand_validation import validate_operands
 from audience.index.query.questions import bind_segments
+from audience.index.query.tag_questions import read_tags
+from audience.index.query.tag_trees import JUNCTIONS
 from audience.index.schema.columns import (
     TEXT_ROLES,
     IdColumn,
@@ -132,13 +134,17 @@ def _validate_bound(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
 
 
 def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
-    """Check every atom of *expr*, and return it with instants in UTC for days and times of *zone*."""
+    """Check every atom of *expr*, and return it with instants in UTC for days and times of *zone*, ready to ask."""
     for atom in atoms_of_operands(expr):
         _validate_atom(atom, snapshot)
         if snapshot.cut_attributes and zone.key != snapshot.timezone:
             _refuse_cut_days(atom, zone, snapshot)
     instants = to_instants(_expand_events(expr, zone, snapshot), snapshot.roles, zone)
-    return expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot))
+    evaluated = expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot))
+    if isinstance(evaluated, JUNCTIONS):
+        for shard in snapshot.evaluated_shards:
+            read_tags(evaluated, shard)  # is kept for all questions with the same object
+    return evaluated
 
 
 def _expand_events(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:

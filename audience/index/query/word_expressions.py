@@ -1,18 +1,35 @@
 """Write expressions over tags as programs over packed words."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from audience.index.query.tag_trees import Intersection, TagTree, Tree, Union
 from audience.index.storage.word_programs import ALL_ROWS, ProgramWriter, Value, WordProgram, write_threshold
 
+MAX_KEPT_PROGRAMS = 4_096
 
-def write_program(tags: TagTree) -> WordProgram | None:
-    """Return the program of *tags*; None if it means everyone or nobody."""
-    writer = ProgramWriter(len(tags.operands))
-    result = _write_tree(tags.tree, writer)
+Shape: TypeAlias = tuple[Tree, bool]  # of a `TagTree`, without its tags
+
+_PROGRAMS: dict[Shape, tuple[WordProgram | None]] = {}  # writing one takes as long as some of its steps
+
+
+def find_program(tree: TagTree) -> WordProgram | None:
+    """Return the program of *tree*, which is kept for trees of the same shape; None if it means everyone or nobody."""
+    shape = tree[:2]
+    kept = _PROGRAMS.get(shape)
+    if kept is None:
+        if len(_PROGRAMS) >= MAX_KEPT_PROGRAMS:
+            _PROGRAMS.clear()
+        kept = _PROGRAMS[shape] = (_write_program(tree),)
+    return kept[0]
+
+
+def _write_program(tree: TagTree) -> WordProgram | None:
+    writer = ProgramWriter(len(tree.tags))
+    result = _write_tree(tree.tree, writer)
     if result.slot is None:
         return None
-    return writer.finish(~result if tags.complemented else result)
+    return writer.finish(~result if tree.complemented else result)
 
 
 def _write_tree(tree: Tree, writer: ProgramWriter) -> Value:

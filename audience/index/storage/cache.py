@@ -49,6 +49,18 @@ class RowSetCache:
         with self._lock:
             return [self._use((shard, tag_row)) for tag_row in tag_rows]  # type: ignore[misc]  # the keys are rows
 
+    def find_words(self, shard: str, tag_rows: Sequence[int]) -> list[Words] | None:
+        """Return the cached words of several stored bitmaps, or None if those of one are not cached."""
+        entries, found = self._entries, list[Words]()
+        with self._lock:
+            for key in [(shard, tag_row) for tag_row in tag_rows]:
+                entry = entries.get(key)
+                if entry is None:
+                    return None
+                entries.move_to_end(key)
+                found.append(entry)  # type: ignore[arg-type]  # the keys are rows
+            return found
+
     def holds(self, shard: str, key: Expr | int) -> bool:
         """Return whether rows or words are cached, without using them."""
         return (shard, key) in self._entries

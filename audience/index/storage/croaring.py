@@ -314,7 +314,7 @@ class _Functions:
         function = self._load("to_bitset", ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(_Bitset))
 
         def fill_words(bitmap: BitMap, words: Words) -> None:
-            has_words_only = bitmap.get_statistics()["n_bitset_containers"] * CONTAINER_WORDS == len(words)
+            has_words_only = bitmap.get_statistics()["n_bitset_containers"] == -(-len(words) // CONTAINER_WORDS)
             # CRoaring clears the words beyond those in use first, which is in vain if all of them are written then
             bitset = _Bitset(words.ctypes.data, len(words) if has_words_only else 0, len(words))
             if not function(bitmap.raw_pointer, ctypes.byref(bitset)):

@@ -36,7 +36,7 @@ from audience.index.storage.layout import (
     StoredAttribute,
     shard_file,
 )
-from audience.index.storage.packed_words import WordBytes, fill_words, view_word_bytes, word_count
+from audience.index.storage.packed_words import WordBytes, fill_words, view_word_bytes
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.shard_group import ShardGroup
 from audience.index.storage.shard_numbers import ShardNumbers
@@ -127,6 +127,7 @@ class Shard:
         self.deleted = deleted if deleted else None
         self.device_count = self.row_count - len(deleted or ())
         self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan]] = {}  # by identity; whether it counts
+        self.tag_questions: dict[int, tuple[Expr, Any]] = {}  # by identity: what `query.tag_questions` found
         vars(self).pop("live_rows", None)
 
     @cached_property
@@ -202,6 +203,12 @@ class Shard:
             self.word_plans.clear()
         self.word_plans[id(expr), counts] = expr, plan
 
+    def keep_tag_question(self, expr: Expr, question: Any) -> None:
+        """Keep the bitmaps of *expr*, which has only tags, for as long as the same object is evaluated."""
+        if len(self.tag_questions) >= MAX_CACHED_OPERANDS:
+            self.tag_questions.clear()
+        self.tag_questions[id(expr)] = expr, question
+
     def read_stored_bitmaps(self) -> arrow_file.ArrowArray:
         """Return all bitmaps as they are stored, verified."""
         file, (start, stop) = self._data_files[TAGS], self.files.data_ranges[TAGS]
@@ -255,7 +262,7 @@ class Shard:
         ]
 
     def _make_words(self, tag_row: int) -> Words:
-        words = np.empty(word_count(self.row_count), dtype=np.uint64)
+        words = np.empty(-(-self.row_count // 64), dtype=np.uint64)
         fill_words(self.load_bitmap(tag_row), words)
         self.cache.put_words(self.name, tag_row, words)
         return words

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from audience.index.storage.bitmaps import BitMap, RowSet
@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a shard has its group
     from audience.index.storage.shard import Shard
 
 MAX_CHOSEN_EXPRS = 8
+MAX_KEPT_TREES = 4_096
 
 
 class ShardGroup:
@@ -28,6 +29,7 @@ class ShardGroup:
         self.event_lock = Lock()
         self.event_numbers: dict[Expr, dict[int, RowSet]] = {}  # by partition; of the last few conditions about events
         self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
+        self.tag_trees: dict[int, tuple[Expr, Any]] = {}  # by identity: those of `query.tag_trees`
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
         self.matching_ranges: dict[
             Hashable, list[tuple[int, int]]
@@ -57,9 +59,16 @@ class ShardGroup:
         group = ShardGroup(shards, self.threads, self._events)
         group.event_numbers = {expr: kept.copy() for expr, kept in self.event_numbers.copy().items()}
         group.slow_exprs = self.slow_exprs.copy()
+        group.tag_trees = self.tag_trees.copy()
         group.chosen_rows = self.chosen_rows.copy()
         group.matching_ranges = self.matching_ranges.copy()
         return group
+
+    def keep_tree(self, expr: Expr, tree: Any) -> None:
+        """Keep the tree of *expr*, or that there is none, for as long as the same object is evaluated."""
+        if len(self.tag_trees) >= MAX_KEPT_TREES:
+            self.tag_trees.clear()
+        self.tag_trees[id(expr)] = expr, tree
 
     def keep_numbers(self, expr: Expr, partition: int, numbers: RowSet) -> RowSet:
         """Keep the numbers of the devices of *expr* in a partition until some other expressions were answered.

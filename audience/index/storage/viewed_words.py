@@ -22,7 +22,7 @@ VIEWED_ROWS = 1 << 16  # that a view believes each container to have; operations
 
 
 class ViewedWords:
-    """Words to overwrite. They have a view if they are as many as those of some whole containers.
+    """*Size* words to overwrite, followed by zeros up to the end of a container.
 
     The view does not know how many rows its containers have. Its intersection with itself counts them, and chooses the
     kind of each container of the result.
@@ -34,12 +34,15 @@ class ViewedWords:
     (2, BitMap([65536, 65538]))
     """
 
-    __slots__ = ("_view", "words")
+    __slots__ = ("_containers", "_view", "words")
 
     def __init__(self, size: int):
-        memory = _allocate(size)
-        self.words: Words = memory[: 8 * size].view(np.uint64)
-        view = _load_view() if size and size % CONTAINER_WORDS == 0 else None
+        whole = -(-size // CONTAINER_WORDS) * CONTAINER_WORDS
+        memory = _allocate(whole)
+        self._containers: Words = memory[: 8 * whole].view(np.uint64)
+        self._containers[size:] = 0
+        self.words = self._containers[:size]
+        view = _load_view() if size else None
         self._view = None if view is None else view(memory)  # the words are kept for as long as it is
 
     def count(self) -> int:
@@ -51,7 +54,7 @@ class ViewedWords:
     def to_bitmap(self) -> BitMap:
         """Return the rows whose bits are set, in a bitmap of their own."""
         if self._view is None:
-            return packed_words.words_to_bitmap(self.words)
+            return packed_words.words_to_bitmap(self._containers.copy())
         return choose_operations(self.words.nbytes).intersection(self._view, self._view)
 
 

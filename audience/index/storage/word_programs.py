@@ -12,6 +12,7 @@ steps are taken. Operands are read once, and no memory is allocated for intermed
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from audience.index.storage.viewed_words import ViewedWords
 BUFFER_WORDS = 1 << 18  # of all buffers together: two megabytes; with half of it, fifty operands take a tenth longer
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 16
 MAX_KEPT_RESULTS, MAX_KEPT_WORDS = 4, 1 << 17  # results of different lengths, and the words of each
+MAX_KEPT_BUFFERS = 64  # numbers and lengths of buffers that were taken
 PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
@@ -31,14 +33,21 @@ class _Kept(threading.local):
 
     def __init__(self) -> None:
         self.memory: Words = np.empty(0, dtype=np.uint64)
+        self.buffers: dict[tuple[int, int], list[Words]] = {}  # parts of it, by their number and length
         self.results: dict[int, ViewedWords] = {}  # by length
 
     def take_buffers(self, count: int, length: int) -> list[Words]:
         """Return *count* buffers of *length* words to overwrite."""
-        distance = length + PADDING_WORDS
-        if len(self.memory) < count * distance:
-            self.memory = np.empty(count * distance, dtype=np.uint64)
-        return [self.memory[start : start + length] for start in range(0, count * distance, distance)]
+        buffers = self.buffers.get((count, length))
+        if buffers is None:
+            distance = length + PADDING_WORDS
+            if len(self.memory) < count * distance:
+                self.memory, self.buffers = np.empty(count * distance, dtype=np.uint64), {}
+            elif len(self.buffers) >= MAX_KEPT_BUFFERS:
+                self.buffers = {}
+            buffers = [self.memory[start : start + length] for start in range(0, count * distance, distance)]
+            self.buffers[count, length] = buffers
+        return buffers
 
     def take_result(self, length: int) -> ViewedWords:
         """Return *length* words for a result."""
@@ -67,8 +76,7 @@ NO_ROWS = Value(None)
 ALL_ROWS = ~NO_ROWS
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One operation: the words of slots *left* and *right* become those of slot *out*; *right* may be None."""
 
     operation: np.ufunc
@@ -77,7 +85,7 @@ class Step:
     out: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WordProgram:
     """Steps over slots: the operands come first, then the buffers."""
 
@@ -86,7 +94,7 @@ class WordProgram:
     steps: tuple[Step, ...]
     result: Value
 
-    @property
+    @cached_property
     def block_words(self) -> int:
         """Return the number of words of a block."""
         fitting = BUFFER_WORDS // max(self.buffer_count, 1)
@@ -276,11 +284,14 @@ def count_rows(program: WordProgram, operands: Sequence[Words], row_count: int) 
     size, counted = len(operands[0]), 0
     length = program.choose_length(size)
     result, buffers = _KEPT.take_result(length), _KEPT.take_buffers(program.buffer_count, length)
-    for start in range(0, size, length):
-        found = result.words[: size - start]
-        _take_steps(program, [words[start : start + length] for words in operands], buffers, found)
-        result.words[len(found) :] = 0
-        counted += result.count()
+    if length == size:
+        _take_steps(program, [*operands, *buffers], result.words)
+        counted = result.count()
+    else:
+        for start in range(0, size, length):
+            _take_block(program, operands, buffers, start, result.words)
+            result.words[size - start :] = 0
+            counted += result.count()
     return row_count - counted if program.result.complemented else counted
 
 
@@ -291,23 +302,30 @@ def find_rows(program: WordProgram, operands: Sequence[Words]) -> RowSet:
     result = _KEPT.take_result(size) if size <= MAX_KEPT_WORDS else ViewedWords(size)
     buffers = _KEPT.take_buffers(program.buffer_count, length)
     for start in range(0, size, length):
-        found = result.words[start : start + length]
-        _take_steps(program, [words[start : start + length] for words in operands], buffers, found)
+        _take_block(program, operands, buffers, start, result.words[start : start + length])
     rows = result.to_bitmap()
     return RowSet(rows, program.result.complemented, 2 * len(rows))
 
 
-def _take_steps(program: WordProgram, slots: list[Words], buffers: Sequence[Words], found: Words) -> None:
-    """Take all steps on one block, whose operands are in *slots*, and write the result to *found*."""
+def _take_block(
+    program: WordProgram, operands: Sequence[Words], buffers: Sequence[Words], start: int, found: Words
+) -> None:
+    """Take all steps on the words of *operands* from *start* on, which may be fewer than a block at the end."""
+    length = min(len(found), len(operands[0]) - start)
+    slots = [words[start : start + length] for words in operands] + [each[:length] for each in buffers]
+    _take_steps(program, slots, found[:length])
+
+
+def _take_steps(program: WordProgram, slots: list[Words], found: Words) -> None:
+    """Take all steps on one block, whose operands and buffers are in *slots*, and write the result to *found*."""
     result = program.result.slot
     assert result is not None
-    slots += buffers if len(buffers) == 0 or len(buffers[0]) == len(found) else [each[: len(found)] for each in buffers]
     if result < program.operand_count:
         np.copyto(found, slots[result])
     else:
         slots[result] = found  # which is a buffer until then
-    for step in program.steps:
-        if step.right is None:
-            step.operation(slots[step.left], slots[step.out])
+    for operation, left, right, out in program.steps:
+        if right is None:
+            operation(slots[left], slots[out])
         else:
-            step.operation(slots[step.left], slots[step.right], slots[step.out])
+            operation(slots[left], slots[right], slots[out])

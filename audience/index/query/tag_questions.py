@@ -1,0 +1,106 @@
+"""Find the stored bitmaps of an expression over tags in a shard, and what it costs to combine them.
+
+Rare tags, and all tags of a small table, are combined within a few microseconds, which is less time than it takes to
+choose how. What was found for an expression object is kept for as long as the same object is asked.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from audience.index.query.tag_trees import (
+    MERGED,
+    Intersection,
+    Reached,
+    TagTree,
+    Tree,
+    Union,
+    count_factor,
+    find_tree,
+    list_terms,
+)
+from audience.index.storage.shard import Operand, Shard
+from audience.language.ast import Expr
+
+# Nanoseconds, measured.
+MIN_COST = 4_000.0  # of all operations; with less, there is nothing to gain
+WORD_CALL, WORD_ROW = 0.15, 1.1e-6  # parts of it that packed words take for an operand, and for each row of it
+MADE_BITMAP = 2  # times as much, if a bitmap is made of words
+SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
+MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union leaves some rows out; the part of a container that a row is
+
+
+class TagQuestion(NamedTuple):
+    """Expression over tags of a shard: its tree, the bitmaps in it, and the estimated time to count its rows."""
+
+    tree: TagTree
+    operands: list[Operand]
+    cost: float
+
+
+def read_tags(expr: Expr, shard: Shard) -> TagQuestion | None:
+    """Return *expr* over stored bitmaps; None if one was not located before, or if there are other atoms than tags."""
+    kept: tuple[Expr, TagQuestion] | None = shard.tag_questions.get(id(expr))
+    if kept is not None and kept[0] is expr:
+        return kept[1]
+    tree = find_tree(expr, shard.group)
+    operands = None if tree is None else _find_operands(tree, shard)
+    if tree is None or operands is None:
+        return None
+    question = TagQuestion(tree, operands, _estimate_cost(tree, operands, shard))
+    shard.keep_tag_question(expr, question)
+    return question
+
+
+def _find_operands(tree: TagTree, shard: Shard) -> list[Operand] | None:
+    operands = list(map(shard.operands.get, tree.tags))
+    if None in operands:
+        operands = list(map(shard.find_operand, tree.tags))
+    return None if None in operands else operands  # type: ignore[return-value]  # none of them is
+
+
+def has_few_rows(question: TagQuestion, shard: Shard, *, counts: bool) -> bool:
+    """Return whether words cannot save more than they take, when rows are counted, or a bitmap is made of them."""
+    cost = question.cost if counts else question.cost / MADE_BITMAP
+    return cost < MIN_COST * (1 + len(question.operands) * (WORD_CALL + WORD_ROW * shard.row_count))
+
+
+def _estimate_cost(tree: TagTree, operands: Sequence[Operand], shard: Shard) -> float:
+    """Return the estimated time that it takes to count the rows of *tree*.
+
+    If no operand is far smaller than others, each is read by every operation on its way to the top.
+    """
+    costs = [operand.cost for operand in operands]
+    root = tree.tree
+    if isinstance(root, Union) and len(root.terms) > MAX_UNFILLED:
+        cost = _estimate_part(root, costs, count_factor(root))[1]
+        return min(cost, _estimate_filling(operands, shard) + cost / len(root.terms))
+    if max(costs) <= SPARSE_FACTOR * min(costs):
+        return sum([cost * weight for cost, weight in zip(costs, tree.weights, strict=True)])
+    return _estimate_part(root, costs, count_factor(root))[1]
+
+
+def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> tuple[float, float]:
+    """Return the time of an operation with the rows of *tree*, and the one to find them, the last step *factor* times.
+
+    A sparse operand is looked up in a dense one.
+    """
+    if isinstance(tree, int):
+        return costs[tree], 0.0
+    parts = [_estimate_part(term, costs) for term in list_terms(tree)]
+    cost = sum([part[1] for part in parts])
+    if isinstance(tree, Intersection):
+        size = min([part[0] for part in parts[: len(tree.plain)]])
+        return size, cost + factor * sum([min(part[0], SPARSE_FACTOR * size) for part in parts])
+    size = sum([part[0] for part in parts])
+    return size, cost + size * (MERGED if isinstance(tree, Reached) else factor)
+
+
+def _estimate_filling(operands: Sequence[Operand], shard: Shard) -> float:
+    """Return what a union of independent *operands* costs until its containers are full: the others are not read."""
+    missing, cost = 1.0, 0.0
+    for operand in operands:
+        if missing < FULL:
+            break
+        missing *= 1 - operand.cardinality / max(shard.row_count, 1)
+        cost += operand.cost
+    return cost
