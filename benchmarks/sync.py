@@ -3,12 +3,13 @@
 The sandbox answers on loopback in a process of its own; each sync is a process, too, and its memory is the most that it
 had (VmHWM). Without rates, as here, the calls are made as fast as both take them; the seconds at the vendor's rate are
 those that a plan of the sync says. After each sync the sandbox's tags are compared with the index's, device by device.
+A vendor whose tags are bound to aliases takes a call for each, and is only measured if it is named.
 
     python -m benchmarks.sync [--devices N] [--changes N] [--vendor NAME] [--json FILE]
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -36,6 +37,7 @@ ATTRIBUTES = [f"a{number:02}" for number in range(20)]
 VALUES = [f"v{number:02}" for number in range(VALUE_COUNT)]
 SEED = 19
 VENDORS = [name for name in ID_FORMATS if get_vendor(name).tags is not None]
+ALIASED = {name for name in VENDORS if (spec := get_vendor(name).tags) and spec.key_types[0] == "alias"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,12 @@ class SyncMeasurement:
     peak_megabytes: float
 
 
-def make_devices(device_count: int) -> pl.DataFrame:
-    """Devices that all vendors know, with a value of each attribute, picked independently of the others."""
+def make_devices(device_count: int, vendors: Sequence[str]) -> pl.DataFrame:
+    """Devices that *vendors* know, with a value of each attribute, picked independently of the others."""
     chance = np.random.default_rng(SEED)
-    ids = {
-        f"{name}_token": [form.format(n) for n in range(device_count)]
-        for name, form in ID_FORMATS.items()
-        if name in VENDORS
-    }
+    ids = {f"{name}_token": [ID_FORMATS[name].format(n) for n in range(device_count)] for name in vendors}
+    if not ALIASED.isdisjoint(vendors):
+        ids |= {"alias": [f"user-{n}" for n in range(device_count)]}
     return pl.DataFrame({**ids, **{name: pick_values(chance, device_count) for name in ATTRIBUTES}})
 
 
@@ -86,9 +86,16 @@ def make_changes(devices: pl.DataFrame, change_count: int, vendor: str) -> pl.Da
     return changed.with_columns(new)
 
 
+def name_tag(vendor: str, attribute: str, value: str) -> str:
+    """The name of a value at *vendor*: at some, a key and its text."""
+    spec = get_vendor(vendor).tags
+    return f"{attribute}{'_' if spec is None or spec.find_key is None else ':'}{value}"
+
+
 def make_catalog(vendor: str) -> Catalog:
     """The names of the attributes at *vendor*."""
-    lines = [f'[{name}]\nnames.{vendor} = "{name}_{{value}}"\nexclusive = true' for name in ATTRIBUTES]
+    names = {name: name_tag(vendor, name, "{value}") for name in ATTRIBUTES}
+    lines = [f'[{name}]\nnames.{vendor} = "{pattern}"\nexclusive = true' for name, pattern in names.items()]
     return validate_catalog(parse_catalog("\n".join(lines)))
 
 
@@ -139,7 +146,7 @@ def require_equal(index: DeviceIndex, vendor: str, url: str) -> None:
         found: dict[str, int] | list[str] = answer.raise_for_status().json()
         return found
 
-    wanted = {f"{name}_{value}": f"{name}:{value}" for name in ATTRIBUTES for value in VALUES}
+    wanted = {name_tag(vendor, name, value): f"{name}:{value}" for name in ATTRIBUTES for value in VALUES}
     assert set(ask()) == {name for name, text in wanted.items() if index.count(text)}
     for name, text in wanted.items():
         ids = index.resolve(text).ids(vendor).sort()
@@ -150,12 +157,14 @@ def measure_vendors(device_count: int, change_count: int, only_vendor: str | Non
     """The first sync to each vendor, and that after the changes."""
     with TemporaryDirectory() as name:
         place = Path(name)
-        devices = make_devices(device_count)
-        devices.select(f"{vendor}_token" for vendor in VENDORS).write_parquet(place / "devices.parquet")
-        tokens = {vendor: f"{vendor}_token" for vendor in VENDORS}
-        index = DeviceIndex.build(devices, place / "x.index", tokens=tokens)
+        vendors = [only_vendor] if only_vendor else [each for each in VENDORS if each not in ALIASED]
+        devices = make_devices(device_count, vendors)
+        devices.drop(ATTRIBUTES).write_parquet(place / "devices.parquet")
+        tokens = {vendor: f"{vendor}_token" for vendor in vendors}
+        alias = "alias" if "alias" in devices.columns else None
+        index = DeviceIndex.build(devices, place / "x.index", tokens=tokens, alias=alias)
         with run_sandbox(place / "devices.parquet", "off", place) as url:
-            for vendor in [name for name in VENDORS if only_vendor in (None, name)]:
+            for vendor in vendors:
                 yield measure_sync(place / "x.index", vendor, url, "first")
                 index.update(make_changes(devices, change_count, vendor))
                 yield measure_sync(place / "x.index", vendor, url, "changes")
