@@ -18,7 +18,6 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from audience.vendors.delivery_spec import Credentials, RateLimit, Request, Response, VendorReply
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
@@ -27,6 +26,7 @@ from audience.vendors.getui.replies import UNKNOWN
 from audience.vendors.getui.targeting import USER_DOCS
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.reply_checks import ContradictoryReply, accept, doubt_contradictions, is_success, read_code
+from audience.vendors.shared.registration_tags import encode_segment, find_segment_problems
 from audience.vendors.spec import Payload, VendorLimit
 from audience.vendors.tag_spec import TagCall, TagCallForm, TagReading, TagSpec, require_grid
 
@@ -48,6 +48,9 @@ FORMS = (
 def build_request(call: TagCall, credentials: Credentials) -> Request:
     """Build the request of *call*.
 
+    Raises:
+        DeliveryError: The tag cannot be in an address.
+
     >>> from audience.vendors.tag_spec import Grid
     >>> call = TagCall(form=FORMS[0], added=Grid(("c1", "c2"), ("新",)))
     >>> request = build_request(call, Credentials("https://…", {"app_id": "a1"}))
@@ -56,14 +59,14 @@ def build_request(call: TagCall, credentials: Credentials) -> Request:
     """
     changes = require_grid(call.added if call.form.adds else call.removed)
     (tag,) = changes.tags
-    path = app_path(credentials, f"/user/custom_tag/batch/{quote(tag, safe='')}")
+    path = app_path(credentials, f"/user/custom_tag/batch/{encode_segment(tag)}")
     content = dump_json({"cid": list(changes.ids)}).encode()
     return Request(method=METHODS[call.form.name], path=path, headers=JSON_HEADERS, content=content)
 
 
 def build_reading(identifier: str, key_type: str, credentials: Credentials) -> Request:
     """Build the request for the tags of one cid."""
-    path = app_path(credentials, f"/user/custom_tag/cid/{quote(identifier, safe='')}")
+    path = app_path(credentials, f"/user/custom_tag/cid/{encode_segment(identifier)}")
     return Request(method="GET", path=path, headers=JSON_HEADERS)
 
 
@@ -155,6 +158,7 @@ TAGS = TagSpec(
     build_request=build_request,
     parse_reply=parse_reply,
     rate_limits=lambda form: (build_rate_limit(form),),
+    name_problems=find_segment_problems,
     max_tags_per_device=VendorLimit(100, USER_DOCS),
     max_calls_per_day=VendorLimit(MAX_CALLS_A_DAY, USER_DOCS),
     delay=timedelta(minutes=10),
