@@ -166,6 +166,31 @@ def test_names_that_no_call_can_carry_are_left_out(audience, sandbox, tmp_path, 
     assert (code, "cannot be in the address of a call" in err) == (2, True), err
 
 
+def test_a_name_of_a_tag_that_the_catalog_gives_to_another_one_is_taken_from_its_devices(audience, sandbox, tmp_path):
+    """No device has the city y, whose name is still that of vip at the vendor."""
+    from audience import DeviceIndex
+
+    rows = {"registration_id": ["r1", "r2"], "tags": [["vip"], ["vip"]], "city": ["x", "x"]}
+    DeviceIndex.build(pl.DataFrame(rows), tmp_path / "d.index", replace=True)
+    of_tag, of_city = '[tag]\nnames.engagelab = { vip = "m" }\n', '[city]\nnames.engagelab = { x = "c", y = "m" }\n'
+    for catalog in (of_city, of_tag):
+        (tmp_path / "c.toml").write_text(catalog)
+        assert audience(*sync_words(sandbox))[0] == 0
+    assert sandbox.tags("engagelab") == {"c": ["r1", "r2"], "m": ["r1", "r2"]}
+
+    (tmp_path / "c.toml").write_text(of_city)
+    words = ("plan", "d.index", "city:y", "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+    plan = json.loads(audience(*words)[1])
+    assert (plan["native"], [each["code"] for each in plan["reasons"]]) == ([], ["stale-at-vendor"])
+    assert "a sync has set 'm' for vip" in plan["reasons"][0]["message"]
+    assert audience(*sync_words(sandbox))[0] == 0
+    assert sandbox.tags("engagelab") == {"c": ["r1", "r2"]}
+    assert len(json.loads(audience(*words)[1])["native"]) == 1
+    (tmp_path / "c.toml").write_text(of_tag)
+    words = ("plan", "d.index", "vip", "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+    assert not json.loads(audience(*words)[1])["native"]
+
+
 def test_a_dry_run_changes_nothing(audience, sandbox):
     code, out, _ = audience(*sync_words(sandbox, "--dry-run", "--json"))
     plan = json.loads(out)

@@ -220,12 +220,22 @@ class SyncedTags:
             return f"the catalog has other names for it than at the sync to snapshot {sync.snapshot:,}"
         if isinstance(atom, Tag) and here.has_other_spelling(atom):
             return f"the index spells {render(atom)} otherwise, and the sync has set that spelling"
+        if other := self._find_other_owner(atom, here):
+            return other
         if difference := here.find_difference(sync, group):
             return difference
         if without_key := here.count_without_key(group):
             kind = facts.application.key_type
             return f"{format_count(without_key, 'device')} with it without the {kind} to which the sync has bound tags"
         return None
+
+    def _find_other_owner(self, atom: AttributeAtom, here: SyncedApplication) -> str | None:
+        """Return a reason if devices have the name of *atom* from a tag that no sync of its attribute is about."""
+        if not isinstance(atom, Tag):
+            return None
+        name = self.find_name(atom)
+        other = here.find_tag(name)
+        return None if other is None or group_of(other) == group_of(atom) else _describe_owner(name, other)
 
     def _find_foreign_name(self, atom: AttributeAtom) -> str | None:
         """Return a reason if a tag that was never synced has a name that a sync has set for another tag.
@@ -237,7 +247,11 @@ class SyncedTags:
         name = self.find_name(atom)
         others = (each.find_tag(name) for each in self._applications if _may_have_other_names(each))
         other = next((tag for tag in others if tag not in (None, atom)), None)
-        return None if other is None else f"a sync has set {name!r} for {render(other)}"
+        return None if other is None else _describe_owner(name, other)
+
+
+def _describe_owner(name: str, tag: Tag) -> str:
+    return f"a sync has set {name!r} for {render(tag)}"
 
 
 def _may_have_other_names(application: SyncedApplication) -> bool:

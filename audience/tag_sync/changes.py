@@ -8,7 +8,7 @@
 All of these are pure functions. A tag in doubt is set or removed again, which is harmless if the vendor has done so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -134,6 +134,22 @@ def _find_renamed(state: TagState, wanted: DeviceTags, scope: Scope) -> Scope:
     """Return the tags of *state* outside of *scope* whose name is that of a wanted tag now."""
     names = {tag.name for tag in wanted.tags}
     return Scope(tags=frozenset(tag.tag for tag in state.known.tags if tag.name in names and tag.tag not in scope))
+
+
+def rename_known(state: TagState, scope: Scope, find_tag: Callable[[str], SyncedTag | None]) -> TagState:
+    """Return *state* with the tags outside of *scope* as those of it that have their names now.
+
+    A sync then takes a name from the devices of the tag that had it before, also if no device has the new one.
+
+    Args:
+        state: State of the application.
+        scope: Tags that are about to be synced.
+        find_tag: Returns the tag of *scope* that the vendor calls by a name, or None.
+    """
+    tags = [tag if tag.tag in scope else find_tag(tag.name) or tag for tag in state.known.tags]
+    renamed = Scope(tags=frozenset(old.tag for old, new in zip(state.known.tags, tags, strict=True) if old != new))
+    known = replace(state.known, tags=tuple(tags))
+    return replace(state, known=known, unfinished=state.unfinished | renamed)
 
 
 def find_changes(state: TagState) -> TagChanges:

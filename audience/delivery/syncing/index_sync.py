@@ -16,7 +16,7 @@ from audience.index.device_index import DeviceIndex
 from audience.index.storage.snapshot import Snapshot
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.tag_names import find_synced_tag, resolve_tag_names
-from audience.tag_sync.desired import DesiredTags, read_desired_tags
+from audience.tag_sync.desired import read_desired_tags
 from audience.tag_sync.limits import find_limit_problems
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.storage import list_states
@@ -115,19 +115,20 @@ def build_command(
     application = identify_application(spec.family, require_delivery(vendor), credentials, key_type)
     names = resolve_tag_names(choices.attributes, vendor, catalog, snapshot, _list_synced(snapshot, application))
     desired = read_desired_tags(snapshot, names.names, vendor, key_type)
+    find_tag = partial(find_synced_tag, names=names, vendor=vendor, catalog=catalog, snapshot=snapshot)
     command = SyncCommand(
         storage=snapshot.storage,
         vendor=vendor,
         application=application,
         credentials=credentials,
-        target=SyncTarget(attributes=names.attributes, desired=desired, left_out=names.left_out),
+        target=SyncTarget(attributes=names.attributes, desired=desired, left_out=names.left_out, find_tag=find_tag),
         full=choices.full,
         retry_unknown=choices.retry_unknown,
         find_limits=partial(_find_limits, spec),
     )
     if not choices.from_vendor:
         return command
-    return replace(command, read=_make_reader(command, names, catalog, snapshot, desired, options).read)
+    return replace(command, read=_make_reader(command, names, options).read)
 
 
 def require_tags(vendor: Vendor) -> TagSpec:
@@ -161,14 +162,7 @@ def _find_limits(spec: TagSpec, state: TagState) -> list[Problem]:
     return [*find_limit_problems(state, spec)]
 
 
-def _make_reader(
-    command: SyncCommand,
-    names: TagNames,
-    catalog: Catalog | None,
-    snapshot: Snapshot,
-    desired: DesiredTags,
-    options: SyncOptions,
-) -> VendorReader:
+def _make_reader(command: SyncCommand, names: TagNames, options: SyncOptions) -> VendorReader:
     """Return the reader of the vendor's tags. Raises DeliveryError if no page documents how they are read."""
     vendor, reading = command.vendor, command.spec.reading
     if reading is None:
@@ -178,8 +172,8 @@ def _make_reader(
         vendor=vendor,
         reading=reading,
         credentials=command.credentials,
-        wanted=desired.tags,
+        wanted=command.target.desired.tags,
         scope=names.scope,
-        find_tag=lambda name: find_synced_tag(name, names, vendor, catalog, snapshot),
+        find_tag=command.target.find_tag,
         options=options,
     )

@@ -25,13 +25,13 @@ from audience.delivery.syncing.status import SyncStatus, load_sync_status
 from audience.delivery.syncing.worker import SyncOptions, SyncTask, make_calls
 from audience.errors import DeliveryError, Problem
 from audience.index.storage.published import Storage
-from audience.tag_sync.changes import end_sync, find_changes, has_changes, start_sync
+from audience.tag_sync.changes import end_sync, find_changes, has_changes, rename_known, start_sync
 from audience.tag_sync.desired import DesiredTags
 from audience.tag_sync.last_index import LastIndex, find_other_index, write_last_index
 from audience.tag_sync.packing import Packing
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.storage import describe_state, load_state, save_state
-from audience.tag_sync.tags import LeftOutTag, NamedScope, Scope, TagChanges
+from audience.tag_sync.tags import LeftOutTag, NamedScope, Scope, SyncedTag, TagChanges, join_scopes
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 from audience.vendors.tag_spec import TagSpec
@@ -45,11 +45,14 @@ class SyncTarget:
         attributes: What the sync is about.
         desired: Tags of the devices of the snapshot.
         left_out: Tags that cannot be set at the vendor.
+        find_tag: Returns the tag that the vendor calls by a name, also one that no device has; None if it is none of
+            what the sync is about.
     """
 
     attributes: Mapping[str, NamedScope]
     desired: DesiredTags
     left_out: tuple[LeftOutTag, ...] = ()
+    find_tag: Callable[[str], SyncedTag | None] = lambda name: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +177,9 @@ def _prepare(
             _wait(late_until, options, on_wait)
             late_until, waits = None, False
         state, is_read = command.read(state)
+    scope = join_scopes(named.scope for named in target.attributes.values())
     state = start_sync(
-        state,
+        rename_known(state, scope, target.find_tag),
         target.desired.tags,
         target.attributes,
         snapshot=target.desired.snapshot,
