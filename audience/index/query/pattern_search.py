@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from audience.index.query.shard_threads import share_calls
 from audience.index.schema.value_types import RankRange, StringSequence, value_type_of
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
@@ -48,8 +49,11 @@ def _search_ranges(
     from audience.index.storage.polars_bridge import read_attribute_values  # Polars loads slowly
 
     start, stop = candidates
-    found = find_matches(pattern, read_attribute_values(shard, attribute).slice(start, stop - start))
-    return group_into_ranges(found + start)
+    texts = read_attribute_values(shard, attribute).slice(start, stop - start)
+    middle = len(texts) // 2
+    halves = texts.slice(0, middle), texts.slice(middle)
+    first, second = share_calls(find_matches, [(pattern, half) for half in halves], shard)
+    return group_into_ranges(np.concatenate([first, second + middle]) + start)
 
 
 def find_matching_positions(pattern: Pattern, texts: StringSequence) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from audience.index.storage.croaring import CONTAINER_WORDS, Words
 
 ONES = 0x0101_0101_0101_0101
 PADDING_WORDS = 40  # between slices: numpy is slower if they are a multiple of 4,096 bytes apart
-BLOCK_WORDS = 16 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
+BLOCK_WORDS = 8 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
 SWAPPED_BITS = tuple(
     (distance, np.uint64(mask)) for distance, mask in ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
 )
@@ -163,7 +163,7 @@ def _choose_bytes(entries: NDArray[np.unsignedinteger], upper: Sequence[WordByte
     #   bytes of an entry    0   1   2   3     by the lowest of two upper bits: 0 or 1, 2 or 3
     #                        └─┬─┘   └─┬─┘     by the other one
     #                          └───┬───┘
-    parts = [(entries >> entries.dtype.type(8 * place)).astype(np.uint8) for place in range(entries.dtype.itemsize)]
+    parts: list[NDArray[np.uint8]] = list(entries.view(np.uint8).reshape(-1, entries.dtype.itemsize).T)
     for bits in upper:
         parts = [zeros ^ bits & (zeros ^ ones) for zeros, ones in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
@@ -263,10 +263,11 @@ def _transpose_bits(slices: Sequence[WordBytes], size: int) -> Words:
     words = np.zeros((8, size + PADDING_WORDS), dtype=np.uint64)
     for row, slice_ in zip(words, slices, strict=False):
         row.view(np.uint8)[: 8 * size] = slice_
+    spare = np.empty(4 * (size + PADDING_WORDS), dtype=np.uint64)
     for distance, mask in SWAPPED_BITS:
         pairs = words.reshape(4 // distance, 2, distance, -1)
         low, high, shift = pairs[:, 0], pairs[:, 1], np.uint64(distance)
-        swapped = low >> shift
+        swapped = np.right_shift(low, shift, out=spare.reshape(low.shape))
         swapped ^= high
         swapped &= mask
         high ^= swapped
