@@ -58,7 +58,7 @@ def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     thresholds = st.builds(
         lambda operator, terms, count: Threshold(operator, min(count, len(terms) - (operator == "at most")), terms),
         st.sampled_from(["at least", "at most", "exactly"]),
-        st.lists(terms, min_size=2, max_size=9).map(tuple),
+        st.lists(terms, min_size=1, max_size=9).map(tuple),
         st.integers(1, 8),
     )
     return some.map(And) | some.map(Or) | terms.map(Not) | st.builds(Except, terms, terms) | thresholds
@@ -113,6 +113,17 @@ def test_thresholds_of_complements_have_no_deleted_rows(indexes, way, monkeypatc
         for index, live in indexes:
             counted = int((mask_of(expr) & live).sum())
             assert (index.count(expr), len(index.resolve(expr))) == (counted, counted)
+
+
+@pytest.mark.parametrize("operator", ["at least", "exactly"])
+def test_thresholds_of_one_term(indexes, operator, monkeypatch):
+    monkeypatch.setattr(tag_questions, "MIN_COST", float("inf"))
+    for term in (bare("third"), Not(bare("third")), Not(And((bare("third"), Not(bare("few")))))):
+        threshold = Threshold(operator, 1, (term,))
+        for expr in (threshold, Not(threshold), And((bare("runs"), threshold)), Or((bare("few"), threshold))):
+            for index, live in indexes:
+                counted = int((mask_of(expr) & live).sum())
+                assert (index.count(expr), len(index.resolve(expr))) == (counted, counted), expr
 
 
 def test_words_are_planned(indexes, monkeypatch):

@@ -164,6 +164,8 @@ def _count_terms(expr: Threshold, plain: list[Tree], complemented: list[Tree]) -
 def _reach(plain: list[Tree], complemented: list[Tree], count: int, exactly: bool) -> Part:
     """Return the rows that *count* parts have. Of complements alone, those that so many of the parts lack."""
     size = len(plain) + len(complemented)
+    if count == size == 1:
+        return (plain or complemented)[0], not plain
     if count == size:
         return _intersect(plain, complemented)
     if count == 1 and not exactly:
