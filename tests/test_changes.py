@@ -174,10 +174,13 @@ class IndexChanges(RuleBasedStateMachine):
         merge_limit=st.sampled_from([2, 1 << 18]),
         min_gain=st.sampled_from([-math.inf, row_order.MIN_GAIN]),
         joined_rows=st.sampled_from([0, 5, joined_shard.MAX_JOINED_ROWS]),
+        open_rows=st.sampled_from([0, joined_shard.MAX_DELETED_RATIO, 1]),
         tokens=st.booleans(),
         first=st.sampled_from([0, 2**32 - 5, 2**33 - 9]),
     )
-    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, joined_rows, tokens, first):
+    def build(
+        self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, joined_rows, open_rows, tokens, first
+    ):
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", shard),
             (compaction, "MAX_SHARD_DEVICES", shard),
@@ -187,9 +190,9 @@ class IndexChanges(RuleBasedStateMachine):
             (session, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
             (session, "MIN_SHARED_DEVICES", merge_limit),
             (compaction, "MAX_DELETED_RATIO", max_deleted),
-            (compaction, "MAX_DELETED_DELTA_RATIO", max_deleted),
             (row_order, "MIN_GAIN", min_gain),
             (joined_shard, "MAX_JOINED_ROWS", joined_rows),
+            (joined_shard, "MAX_DELETED_RATIO", open_rows),
             (build, "NumberSequence", partial(NumberSequence, first)),
         ):
             self.patch.setattr(module, name, value)

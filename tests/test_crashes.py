@@ -121,7 +121,6 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(spool, "MAX_FILE_EVENTS", 12)
     monkeypatch.setattr(adding, "MAX_CHUNK_EVENTS", 7)
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
-    monkeypatch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
     monkeypatch.setattr(session, "MAX_INLINE_COMPACT_DEVICES", 3)
 
 

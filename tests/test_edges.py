@@ -325,7 +325,6 @@ def test_tag_updates_its_boolean_column(tmp_path):
 
 def test_tag_in_two_columns_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
-    monkeypatch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
     index = build_index(tmp_path, {"token": ["r1", "r2"], "likes": [["music"], ["art"]], "hates": [["noise"], []]})
     hates = pl.DataFrame({"token": ["r2"], "hates": [["music"]]})
     assert_rejected(index, "same-tag", lambda: index.update(hates))

@@ -549,7 +549,7 @@ def snapshot_files(index) -> list[Path]:
 @pytest.fixture
 def with_deleted_rows(tmp_path, monkeypatch) -> DeviceIndex:
     """Index of r1 to r3, in which r4 is a deleted row."""
-    monkeypatch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
+    monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
     index = build_index(DEVICES, tmp_path)
     index.remove(["r4"])
     return index
@@ -582,7 +582,6 @@ def test_flipped_bytes_in_shards_and_history_are_detected(tmp_path, monkeypatch)
     monkeypatch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", 1)
     monkeypatch.setattr(compaction, "MAX_SHARD_DEVICES", 2)
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
-    monkeypatch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
     index = build_index(DEVICES, tmp_path)
     index.save_segment("young", "age < 30")
     index.remove(["r4"])

@@ -10,7 +10,7 @@ from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
 from audience.index.query import evaluate, pattern_search, physical_plan, tag_questions
-from audience.index.storage import joined_shard
+from audience.index.storage import closed_rows, joined_shard
 from audience.index.storage.joined_shard import JoinedShard, MergedStrings
 
 NAMES = [f"r{number}" for number in range(24)]
@@ -32,15 +32,20 @@ def make_table(devices: dict) -> pl.DataFrame:
     later=st.booleans(),
     words=st.booleans(),
     compared=st.sampled_from([0, 256]),
+    open_rows=st.sampled_from([0, joined_shard.MAX_DELETED_RATIO, 1]),
+    sparse_ratio=st.sampled_from([closed_rows.MOVED_RATIO, 1 << 30]),
 )
 def test_joined_shard_answers_like_its_parts(
-    tmp_path_factory, first, updates, removed, exprs, bitmaps, later, words, compared
+    tmp_path_factory, first, updates, removed, exprs, bitmaps, later, words, compared, open_rows, sparse_ratio
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
         patch.setattr(pattern_search, "MAX_MATCHED_ONE_BY_ONE", compared)
         patch.setattr(compaction, "GROWTH", 1 << 20)
-        patch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
+        patch.setattr(compaction, "MAX_DELETED_RATIO", 1)
+        patch.setattr(joined_shard, "MAX_DELETED_RATIO", open_rows)
+        patch.setattr(closed_rows, "MOVED_RATIO", sparse_ratio)
+        patch.setattr(closed_rows, "FOUND_RATIO", sparse_ratio)
         if words:  # wherever packed words can be used
             patch.setattr(physical_plan, "FIXED", -1e12)
             patch.setattr(tag_questions, "MIN_COST", 0)
@@ -78,7 +83,7 @@ def test_words_of_a_question_are_chosen_again_after_a_removal(tmp_path, monkeypa
 
 
 def test_deltas_are_joined_with_the_smallest_other_shard(tmp_path, monkeypatch):
-    monkeypatch.setattr(joined_shard, "MAX_JOINED_ROWS", 50)
+    monkeypatch.setattr(joined_shard, "MAX_JOINED_ROWS", 160)
     tables = [pl.DataFrame({"token": [f"{size}-{number}" for number in range(size)]}) for size in (300, 100, 20, 3)]
     index = DeviceIndex.build(tables[0], tmp_path / "index")
     monkeypatch.setattr(compaction, "GROWTH", 1 << 20)

@@ -1,9 +1,13 @@
-"""Small changes: what one writes, how many shards and files many of them leave, and how long snapshots are kept."""
+"""Changes: what one writes, how many shards and files many of them leave, and how long snapshots are kept."""
 
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audience import DeviceIndex
 from audience.index.changes import compaction
@@ -77,6 +81,55 @@ def test_medium_shard_is_not_merged_with_each_delta(tmp_path, full_shards):
     for change in range(8):
         update_ages(index, [change], 7)
     assert medium in index.snapshot.manifest.shards
+
+
+def test_large_update_leaves_large_shards_as_they_are_until_many_rows_are_deleted(index):
+    before = index.snapshot.manifest.shards
+    for change in range(2):
+        update_ages(index, range(change, DEVICES, 10), 70 + change)
+        assert index.snapshot.manifest.shards[: len(before)] == before
+        assert index.snapshot.manifest.number == 2 + change  # no compacted snapshot follows
+        assert sum(shard.row_count for shard in index.snapshot.evaluated_shards) == DEVICES
+    update_ages(index, range(2, DEVICES, 10), 72)
+    assert not {files.name for files in before} & {files.name for files in index.snapshot.manifest.shards}
+    assert [index.count(f"age = {age}") for age in (70, 71, 72)] == [DEVICES // 10] * 3
+    assert all(shard.deleted is None for shard in index.snapshot.shards[: len(before)])
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """What plans of compaction look at."""
+
+    row_count: int
+    deleted: range = range(0)
+
+    @property
+    def device_count(self) -> int:
+        return self.row_count - len(self.deleted)
+
+    def delete(self, share: float) -> "PlannedShard":
+        return replace(self, deleted=range(len(self.deleted) + round(self.device_count * share)))
+
+
+@given(st.lists(st.tuples(st.integers(1, 3_000), st.sampled_from([0, 0.001, 0.1, 0.3, 1])), max_size=60))
+def test_shards_and_deleted_rows_stay_within_bounds(changes):
+    shards = [PlannedShard(4_000)] * 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compaction, "MAX_SHARD_DEVICES", 4_000)
+        for added, share in changes:
+            changed = [*(shard.delete(share) for shard in shards), PlannedShard(added)]
+            groups = compaction.plan_light_compaction(changed)
+            stale = compaction.select_stale_groups(groups)
+            shards = [
+                PlannedShard(sum(shard.device_count for shard in group)) if group in stale else group[0]
+                for group in groups
+            ]
+            assert sum(shard.device_count for shard in shards) == sum(shard.device_count for shard in changed)
+            assert max(shard.device_count for shard in shards) <= 4_000
+            assert all(len(shard.deleted) <= shard.row_count / 4 for shard in shards)
+            bounds = [4**power for power in range(6)] + [2_000]
+            for low, high in pairwise(bounds):
+                assert sum(low <= shard.device_count < high for shard in shards) < 4, (low, shards)
 
 
 def test_old_snapshots_expire(index):

@@ -1,11 +1,11 @@
 """Compact shards: drop deleted rows and merge small shards.
 
-A change writes a small shard, a delta. Deltas of about the same size are merged, so that a device is written again
-only when its shard has grown some times larger, and the number of deltas grows with the logarithm of their devices.
-Large shards take no part until a delta has become large itself.
+A change writes a new shard. Shards of about the same size are merged when there are several, so that a device is
+written again only when its shard has grown some times larger, and the number of shards grows with the logarithm of
+their devices. Those of half a full shard and more take no part.
 
-A shard with few deleted rows is left as it is; queries exclude them. If it has more, all its bitmaps are rewritten
-with new row numbers in the same order.
+Deleted rows cost room, and nearly no time: questions leave them out (`storage/closed_rows.py`). A shard that has many
+is rewritten with new row numbers in the same order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,7 @@ from audience.index.ingest.encoded_shards import write_shard
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_lookup, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers
+from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.published import Storage
@@ -29,31 +30,26 @@ from audience.index.storage.shard import Shard
 from audience.index.storage.shard_writer import EncodedAttribute, write_shard_files
 from audience.progress import Progress
 
-MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard that is left as it is
-MAX_DELETED_DELTA_RATIO = 1 / 8  # the same for a delta, which is merged before long
-DELTA_FRACTION = 8  # a shard of less than this part of a full one is a delta
-MEDIUM_FRACTION = 2  # one shard may be between that part of a full one and this part
-GROWTH = 4  # so many deltas of one size class are merged; each class is so many times larger than the one before
+MAX_DELETED_RATIO = 1 / 4  # of the rows of a shard that is left as it is
+MERGED_FRACTION = 2  # shards of less than this part of a full one are merged
+GROWTH = 4  # so many shards of one size class are merged; each class is so many times larger than the one before
 
 ShardGroup: TypeAlias = list[Shard]  # shards that are merged into one
 ShardDestination: TypeAlias = tuple[Storage, Iterator[str]]  # where new shards are written, and names for them
 
 
 def plan_light_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
-    """Group *shards* after a change: deltas of one size are merged if there are several, others as in the tiers.
+    """Group *shards* after a change: those of one size class are merged with all smaller ones if there are several.
 
     A shard without devices is left out, unless there is no other.
     """
     groups = [[shard] for shard in shards if shard.device_count] or [[shard] for shard in shards[:1]]
-    delta_bound, medium_bound = MAX_SHARD_DEVICES / DELTA_FRACTION, MAX_SHARD_DEVICES / MEDIUM_FRACTION
-    low = 1.0
-    while low < delta_bound:
-        high = min(low * GROWTH, delta_bound)
+    low, bound = 1.0, MAX_SHARD_DEVICES / MERGED_FRACTION
+    while low < bound:
+        high = min(low * GROWTH, bound)
         if len(_groups_between(groups, low, high)) >= GROWTH:
             groups = _merge_between(groups, 0, high)
         low = high
-    if len(_groups_between(groups, delta_bound, medium_bound)) > 1:
-        groups = _merge_between(groups, delta_bound, medium_bound)
     return groups
 
 
@@ -95,9 +91,7 @@ def select_stale_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
 
 
 def _has_many_deleted(shard: Shard) -> bool:
-    is_delta = shard.row_count * DELTA_FRACTION < MAX_SHARD_DEVICES
-    ratio = MAX_DELETED_DELTA_RATIO if is_delta else MAX_DELETED_RATIO
-    return len(shard.deleted or ()) > shard.row_count * ratio
+    return len(shard.deleted or ()) > shard.row_count * MAX_DELETED_RATIO
 
 
 def select_fragmented_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
@@ -152,37 +146,28 @@ def concat_tables(tables: Sequence[DeviceTable], columns: Sequence[Column]) -> D
 
 def _drop_deleted_rows(shard: Shard, storage: Storage, name: str) -> Shard:
     """Write *shard* without its deleted rows, in the same order."""
-    #   row        0  1  2  3  4
-    #   is_live    1  0  1  1  0
-    #   new_rows   0  .  1  2  .     the number of live rows before it
-    deleted = shard.deleted or BitMap()
-    is_live = np.ones(shard.row_count, dtype=np.bool_)
-    is_live[bitmaps.bitmap_to_rows(deleted)] = False
-    new_rows = (np.cumsum(is_live, dtype=np.int64) - 1).astype(np.uint32)
-    live_mask = pl.Series(is_live)
-    attributes = (_compact_attribute(shard, stored, deleted, new_rows) for stored in shard.attributes.values())
-    id_columns = (_compact_id_column(shard, column, live_mask, new_rows) for column in shard.id_columns)
-    numbers = shard.device_numbers(bitmaps.bitmap_to_rows(shard.live_rows))
+    closed = ClosedRows(shard.deleted or BitMap(), shard.row_count)
+    live = bitmaps.bitmap_to_rows(shard.live_rows)
+    attributes = (_compact_attribute(shard, stored, closed) for stored in shard.attributes.values())
+    id_columns = (_compact_id_column(shard, column, live) for column in shard.id_columns)
+    numbers = shard.device_numbers(live)
     files = write_shard_files(storage, name, shard.device_count, numbers, attributes, id_columns).commit()
     return Shard(storage, files)
 
 
-def _compact_id_column(shard: Shard, column: IdColumn, is_live: pl.Series, new_rows: RowNumbers) -> EncodedIdColumn:
-    """Return an id column without deleted rows; hashes are kept, not computed again."""
-    table = id_lookup.renumber_table(shard.read_hash_table(column), is_live.to_numpy(), new_rows)
-    ids = polars_bridge.read_ids(shard, column).filter(is_live)
-    return EncodedIdColumn(column, polars_bridge.series_to_arrow(ids), table)
+def _compact_id_column(shard: Shard, column: IdColumn, live: RowNumbers) -> EncodedIdColumn:
+    """Return an id column with the *live* rows alone; hashes are kept, not computed again."""
+    table = id_lookup.renumber_table(shard.read_hash_table(column), live, shard.row_count)
+    if shard.id_width(column):
+        return EncodedIdColumn(column, shard.take_ids(column, live), table)
+    return EncodedIdColumn(column, polars_bridge.series_to_arrow(polars_bridge.read_ids_at(shard, column, live)), table)
 
 
-def _compact_attribute(
-    shard: Shard, stored: StoredAttribute, deleted: BitMap, new_rows: RowNumbers
-) -> EncodedAttribute:
+def _compact_attribute(shard: Shard, stored: StoredAttribute, closed: ClosedRows) -> EncodedAttribute:
     """Return an attribute without deleted rows; values that no device has any more are left out."""
     values = polars_bridge.read_value_table(shard).slice(stored.start, stored.value_count)
     first_bitmap = stored.start + (stored.value_count if stored.bit_slicing else 0)
-    renumbered = [
-        bitmaps.renumber_rows(shard.load_bitmap(row), deleted, new_rows) for row in range(first_bitmap, stored.stop)
-    ]
+    renumbered = [closed.close(shard.load_bitmap(row)) for row in range(first_bitmap, stored.stop)]
     if stored.bit_slicing:
         return _encode_again(stored, values["value"], (), renumbered, stored.distinct_count)
     values = values.filter(pl.Series(list(map(bool, renumbered)), dtype=pl.Boolean))

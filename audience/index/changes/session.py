@@ -30,6 +30,7 @@ from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
 from audience.index.storage.events.event_log import EventLog
+from audience.index.storage.id_search import HashedIds
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.retention import publish_successor
@@ -147,24 +148,24 @@ class UpdateSession:
         return published.publish(compacted, f"compacted after {operation}", columns).number
 
 
-def locate_ids(shards: Sequence[Shard], id_columns: Sequence[IdColumn], ids: pl.Series) -> list[ShardMatches]:
-    """Find the devices with one of *ids* in one of *id_columns*, in rising rows.
+def locate_ids(shards: Sequence[Shard], id_columns: Sequence[IdColumn], hashed: HashedIds) -> list[ShardMatches]:
+    """Find the devices with one of the ids of *hashed* in one of *id_columns*, in rising rows.
 
     Raises:
         TableError: An id names two devices.
     """
-    hashed = id_search.HashedIds(ids)
-    found = map_in_threads(lambda shard: _locate_in_shard(shard, id_columns, hashed), shards, len(ids))
+    found = map_in_threads(lambda shard: _locate_in_shard(shard, id_columns, hashed), shards, len(hashed.ids))
     matches = [(shard, rows) for shard, rows in zip(shards, found, strict=True) if len(rows)]
     if len(id_columns) > 1:
         _reject_ambiguous_ids(matches)
     return matches
 
 
-def _locate_in_shard(shard: Shard, id_columns: Sequence[IdColumn], hashed: id_search.HashedIds) -> pl.DataFrame:
+def _locate_in_shard(shard: Shard, id_columns: Sequence[IdColumn], hashed: HashedIds) -> pl.DataFrame:
     parts = [id_search.find_hashed(shard, column, hashed) for column in id_columns]
-    rows = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *parts])
-    return (rows.unique() if len(id_columns) > 1 else rows).sort("row")
+    if len(parts) == 1:
+        return parts[0]
+    return pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *parts]).unique().sort("row")
 
 
 def map_in_threads(function: Callable[[ItemT], ResultT], items: Sequence[ItemT], device_count: int) -> list[ResultT]:

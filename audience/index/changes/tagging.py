@@ -8,7 +8,7 @@ import polars as pl
 
 from audience.counts import format_count
 from audience.errors import Problem, TableError
-from audience.index.changes.compaction import MAX_DELETED_RATIO, concat_tables
+from audience.index.changes.compaction import concat_tables
 from audience.index.changes.retagging import retag_shard
 from audience.index.changes.session import (
     ShardMatches,
@@ -27,6 +27,7 @@ from audience.index.schema.columns import Column, select_device_id_columns
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.device_numbers import Numbers
+from audience.index.storage.id_search import HashedIds
 from audience.index.storage.list_columns import as_lists
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -35,6 +36,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.progress import Progress
 
 MAX_RETAGGED_DEVICES = 1 << 12  # a shard of fewer is rewritten as fast as some of its devices are
+MIN_RETAGGED_RATIO = 1 / 64  # of the devices of a larger one
 USUAL_TAG_COLUMNS = ("tags", "tag", "xg_user_define")  # usual names of columns of bare tags
 
 
@@ -61,7 +63,7 @@ def tag_devices(
     with lock_for_update(opened.storage, "tag", wait) as manifest:
         progress("tagging devices", 0, 0)
         session = UpdateSession.start(opened, manifest, progress)
-        matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), wanted)
+        matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), HashedIds(wanted))
         column_of_tag = _assign_tag_columns(session.shards, manifest.columns, [*tags_to_add, *tags_to_remove])
         columns = list(dict.fromkeys((*manifest.columns, *(column_of_tag[tag] for tag in tags_to_add))))
         require_unique_names(columns)
@@ -99,7 +101,7 @@ def _is_retagged_whole(shard: Shard, rows: pl.DataFrame) -> bool:
 
     Devices that move to a new shard are decoded and encoded in every column.
     """
-    return shard.row_count < MAX_RETAGGED_DEVICES or len(rows) > shard.row_count * MAX_DELETED_RATIO
+    return shard.row_count < MAX_RETAGGED_DEVICES or len(rows) > shard.row_count * MIN_RETAGGED_RATIO
 
 
 def remove_devices(opened: Snapshot, ids: Iterable[str], wait: float, progress: Progress) -> UpdateResult:
@@ -119,7 +121,7 @@ def remove_devices(opened: Snapshot, ids: Iterable[str], wait: float, progress: 
     with lock_for_update(opened.storage, "remove", wait) as manifest:
         progress("removing devices", 0, 0)
         session = UpdateSession.start(opened, manifest, progress)
-        matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), wanted)
+        matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), HashedIds(wanted))
         unknown = _count_unknown_ids(wanted, matches)
         removed = sum(len(distinct_rows(rows)) for _, rows in matches)
         if not removed:

@@ -31,6 +31,7 @@ from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import KEY_COLUMN, Column
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence, number_type, partition_of
+from audience.index.storage.id_search import HashedIds
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -132,14 +133,15 @@ def _write_devices(
         session.progress("updating devices", first_row, table.row_count)
         devices = combine_rows(chunk, key_column, duplicates)
         table.counts.duplicates += len(chunk[key_column]) - len(devices[key_column])
-        _validate_key_column(devices, key_column, first_row)
+        hashed = _hash_keys(devices, key_column, first_row)
         earlier: list[ShardMatches] = []
         if duplicates != "refuse":
-            earlier = locate_ids(new_shards, [key_column.id_column], devices[key_column])
+            earlier = locate_ids(new_shards, [key_column.id_column], hashed)
             table.counts.duplicates += sum(len(rows) for _, rows in earlier)
             devices, _, _ = absorb_earlier_rows(devices, key_column, new_shards, duplicates)
-            earlier = locate_ids(new_shards, [key_column.id_column], devices[key_column])
-        matches = locate_ids(old_shards, [key_column.id_column], devices[key_column])
+            hashed = HashedIds(devices[key_column])
+            earlier = locate_ids(new_shards, [key_column.id_column], hashed)
+        matches = locate_ids(old_shards, [key_column.id_column], hashed)
         changed += sum(len(rows) for _, rows in matches)
         known = [*matches, *earlier]
         numbers = _assign_numbers(known, len(devices[key_column]), session.numbers)
@@ -185,16 +187,17 @@ def _require_known_columns(table: SourceTable, existing: Sequence[Column], new_c
     require_unique_names(list(dict.fromkeys((*existing, *table.columns))))
 
 
-def _validate_key_column(chunk: DeviceTable, key_column: Column, first_row: int) -> None:
-    """Require an id in every row of the key column, and that no two rows have the same."""
-    keys = chunk[key_column]
-    for is_invalid, code, problem in (
-        (keys.is_null(), "missing-id", "no id"),
-        (keys.is_duplicated(), "duplicate-id", "an id that another row has"),
-    ):
-        rows = describe_rows(is_invalid, keys, first_row)
-        if rows:
-            raise TableError(Problem(code, f"column {key_column.name_in_table!r} holds {problem}: {rows}"))
+def _hash_keys(chunk: DeviceTable, key_column: Column, first_row: int) -> HashedIds:
+    """Return the ids of the key column. Raises TableError if a row has none, or two rows have the same."""
+    keys, name = chunk[key_column], key_column.name_in_table
+    if keys.null_count():
+        rows = describe_rows(keys.is_null(), keys, first_row)
+        raise TableError(Problem("missing-id", f"column {name!r} holds no id: {rows}"))
+    hashed = HashedIds(keys)
+    if not hashed.are_distinct():
+        rows = describe_rows(keys.is_duplicated(), keys, first_row)
+        raise TableError(Problem("duplicate-id", f"column {name!r} holds an id that another row has: {rows}"))
+    return hashed
 
 
 def _assign_numbers(known: Sequence[ShardMatches], device_count: int, unused: NumberSequence) -> DeviceNumbers:

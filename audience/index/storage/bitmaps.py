@@ -176,11 +176,6 @@ def remove_rows_in_form(bitmap: BitMap, deleted: BitMap) -> BitMap:
     return remaining
 
 
-def renumber_rows(bitmap: BitMap, deleted: BitMap, new_rows: NDArray[np.uint32]) -> BitMap:
-    """Return *bitmap* without the *deleted* rows, each other row replaced by its number in *new_rows*."""
-    return rows_to_bitmap(new_rows[bitmap_to_rows(bitmap - deleted)])
-
-
 def union(row_sets: Sequence[RowSet]) -> RowSet:
     """Return the union of one or more sets."""
     if len(row_sets) == 1:

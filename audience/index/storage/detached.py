@@ -3,7 +3,7 @@
 What a question keeps makes the next one faster, and decides how it is evaluated: located bitmaps, cached rows and
 words, what was wanted once, plans, and which expressions are slow. A copy has all of these as its own. Files that are
 mapped, bitmaps and words are never changed, and shared. So is what is remembered without deciding anything: which
-blocks of files are verified, and at which numbers the values of deltas are joined.
+blocks of files are verified, at which numbers the values of deltas are joined, and bitmaps of parts that are closed up.
 """
 
 from typing import TypeVar

@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
-from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge, single_ids
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage import arrow_file, bitmaps, id_column, id_lookup, polars_bridge, single_ids
+from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import MAX_SINGLE_IDS
@@ -29,9 +29,21 @@ class HashedIds:
     @cached_property
     def in_order(self) -> tuple[id_lookup.HashTable, NDArray[np.int64]]:
         """Return the hashes in rising order, which are found several times faster, and where the id of each is."""
-        hashes = id_column.hash_ids(self.ids)
-        order = np.argsort(hashes)
-        return hashes[order], order
+        return id_lookup.sort_hashes(id_column.hash_ids(self.ids))
+
+    @cached_property
+    def matrix(self) -> NDArray[np.void] | None:
+        """Return the ids as byte strings of one width; None if their widths differ."""
+        return arrow_file.as_fixed_width(polars_bridge.series_to_arrow(self.ids))
+
+    def are_distinct(self) -> bool:
+        """Return whether no two ids are equal; ids are compared only where hashes are equal."""
+        hashes, order = self.in_order
+        is_repeated = np.zeros(len(hashes), dtype=np.bool_)
+        is_repeated[1:] = hashes[1:] == hashes[:-1]
+        is_repeated[:-1] |= is_repeated[1:]
+        repeated = self.ids.gather(pl.Series(order[is_repeated]))
+        return repeated.n_unique() == len(repeated)
 
 
 def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFrame:
@@ -40,7 +52,7 @@ def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFra
 
 
 def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFrame:
-    """Find the live rows of *shard* that have one of the ids of *hashed* in an id column.
+    """Find the live rows of *shard* that have one of the ids of *hashed* in an id column, in rising order.
 
     Args:
         shard: Shard to search.
@@ -62,13 +74,30 @@ def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFra
     if not len(rows):
         return no_matches
     by_row = np.argsort(rows)
-    rows, at = rows[by_row], pl.Series(order[positions[by_row]].astype(np.uint32))
-    stored = polars_bridge.read_ids_at(shard, column, rows)
-    candidates = pl.DataFrame({"row": rows, "id": ids.gather(at), "at": at, "stored": stored})
-    is_list = isinstance(candidates.schema["stored"], pl.List)
-    has_id = pl.col("id").is_in("stored") if is_list else pl.col("id") == pl.col("stored")
-    matches = candidates.filter(has_id).select(MATCH_SCHEMA.names())
-    return matches if shard.deleted is None else matches.filter(~_is_deleted(matches["row"], shard))
+    rows, places = rows[by_row], order[positions[by_row]]
+    at = pl.Series(places.astype(np.uint32))
+    candidates = pl.DataFrame({"row": rows, "id": ids.gather(at), "at": at})
+    has_id = _compare_bytes(shard, column, rows, places, hashed)
+    if has_id is None:
+        stored = candidates.with_columns(stored=polars_bridge.read_ids_at(shard, column, rows))
+        is_list = isinstance(stored.schema["stored"], pl.List)
+        is_equal = pl.col("id").is_in("stored") if is_list else pl.col("id") == pl.col("stored")
+        has_id = stored.select(is_equal).to_series()
+    if shard.deleted is not None:
+        has_id &= ~_is_deleted(candidates["row"], shard)
+    return candidates.filter(has_id)
+
+
+def _compare_bytes(
+    shard: Shard, column: IdColumn, rows: RowNumbers, places: NDArray[np.int64], hashed: HashedIds
+) -> pl.Series | None:
+    """Return whether each of *rows* has the id at its place in *hashed*; None unless all ids have one width."""
+    width = shard.id_width(column)
+    if width is None or hashed.matrix is None or hashed.matrix.dtype.itemsize != width:
+        return None
+    stored = shard.fixed_width_ids(column, rows)
+    assert stored is not None, "the width is known"
+    return pl.Series(stored[rows] == hashed.matrix[places])
 
 
 def _find_single_ids(shard: Shard, column: IdColumn, identifiers: Sequence[str]) -> pl.DataFrame:
@@ -77,7 +106,7 @@ def _find_single_ids(shard: Shard, column: IdColumn, identifiers: Sequence[str])
         for at, identifier in enumerate(identifiers)
         for row in single_ids.find_rows(identifier, [column], shard)
     ]
-    return pl.DataFrame(matches, schema=MATCH_SCHEMA, orient="row")
+    return pl.DataFrame(sorted(matches), schema=MATCH_SCHEMA, orient="row")
 
 
 def _is_deleted(rows: pl.Series, shard: Shard) -> pl.Series:

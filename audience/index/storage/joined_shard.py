@@ -1,21 +1,25 @@
 """Join a large shard with the deltas beside it, without deleted rows, to one shard that questions are evaluated in.
 
 Each shard costs some microseconds in every question, however few rows it has, and so do its deleted rows. A joined
-shard numbers the rows of its parts one after the other. When a question first needs the bitmap of a value, those of the
-parts are joined, and the deleted rows are removed.
+shard numbers the rows of its parts one after the other; a part of which many rows are deleted is closed up. When a
+question first needs the bitmap of a value, those of the parts are joined, and the other deleted rows are removed.
 """
 
 #   parts               large shard     delta   delta
 #   rows                0 … 1,599,999   +0…+9   +0…+39
 #   joined rows         0 … 1,599,999 | …0,009 | …0,049
 #   bitmap of a value   as it is      | shifted| shifted
+#
+#   if 160,000 rows of the large shard are deleted
+#   joined rows         0 … 1,439,999 | …0,009 | …0,049
+#   bitmap of a value   closed up     | shifted| shifted
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count
+from itertools import accumulate, count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +28,7 @@ from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
 from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
+from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
@@ -40,7 +45,9 @@ from audience.language.ast import (
     Top,
 )
 
-MAX_JOINED_ROWS = 1 << 19  # of a shard that is joined with a larger one
+MAX_JOINED_ROWS = 1 << 21  # of a shard that is joined with others, to at most twice as many
+DELTA_FRACTION = 4  # a shard of such a part of it is a delta, which is joined with any
+MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard: more are closed up
 TAG_ROW_BITS = 32  # a joined row of the tags file: the number of the attribute, and the row within it
 MAX_SEARCHED_RATIO = 1 / 16  # of the values of an attribute: so few are searched for one by one
 NO_ROWS = BitMap()  # is never changed
@@ -48,14 +55,22 @@ EVALUATED_BY_PARTS = (Ids, Sample, Split, Limit, Top, Matches, Did, Aggregate, E
 
 
 def group_parts(shards: Sequence[Shard]) -> list[list[Shard]]:
-    """Return groups of *shards*: the deltas after the smallest of the other shards, and each other shard alone."""
-    deltas = sorted((shard for shard in shards if shard.row_count <= MAX_JOINED_ROWS), key=_row_count, reverse=True)
-    others = [shard for shard in shards if shard.row_count > MAX_JOINED_ROWS]
-    if not deltas:
-        return [[shard] for shard in others]
-    smallest = min(others, key=_row_count, default=None)
-    alone = [[shard] for shard in others if shard is not smallest]
-    return [*alone, deltas if smallest is None else [smallest, *deltas]]
+    """Return groups of *shards*, each in falling size.
+
+    A large shard is alone. Smaller ones are joined; deltas that have no such group come after the smallest shard.
+    """
+    in_order = sorted(shards, key=_row_count, reverse=True)
+    groups = [[shard] for shard in in_order if shard.row_count > MAX_JOINED_ROWS]
+    small: list[Shard] = []
+    for shard in in_order[len(groups) :]:
+        is_delta = shard.row_count * DELTA_FRACTION <= MAX_JOINED_ROWS
+        if not small and is_delta and groups:
+            small = groups[-1]
+        elif not small or (not is_delta and sum(map(_row_count, small)) + shard.row_count > 2 * MAX_JOINED_ROWS):
+            small = []
+            groups.append(small)
+        small.append(shard)
+    return groups
 
 
 def _row_count(shard: Shard) -> int:
@@ -69,12 +84,13 @@ class JoinedShard(Shard):
     that the parts store in ways that cannot be joined are left out; expressions about them are evaluated in each part.
     """
 
-    def __init__(self, parts: Sequence[Shard], cache: RowSetCache):
+    def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: "Iterable[JoinedShard]" = ()):
         self.parts = tuple(parts)
+        self.closed = _close_parts(parts, known)
         first = self.parts[0]
         self.files = first.files
         self.name = f"joined {'+'.join(part.name for part in parts)}"  # unlike that of a single part, for caches
-        self.row_count = sum(part.row_count for part in parts)
+        self.row_count = sum(self._row_counts)
         self.index_columns = first.index_columns
         self.group = first.group
         self._start_empty()
@@ -82,11 +98,14 @@ class JoinedShard(Shard):
         self._set_deleted(self._join_deleted(), cache)
 
     def becomes(self, parts: Sequence[Shard]) -> bool:
-        """Return whether *parts* have the files of the parts of this shard, and all its deleted rows."""
+        """Return whether *parts* have the files of the parts of this shard, and all its deleted rows and few others."""
         if [part.files for part in self.parts] != [part.files for part in parts]:
             return False
         pairs = zip(self.parts, parts, strict=True)
-        return all((before.deleted or NO_ROWS) <= (after.deleted or NO_ROWS) for before, after in pairs)
+        has_all = all((before.deleted or NO_ROWS) <= (after.deleted or NO_ROWS) for before, after in pairs)
+        row_count = sum(part.row_count for part in parts)
+        others = sum(len(part.deleted or NO_ROWS) for part in parts) - (row_count - self.row_count)
+        return has_all and others <= row_count * MAX_DELETED_RATIO
 
     def with_parts(self, parts: Sequence[Shard], cache: RowSetCache) -> "JoinedShard":
         """Return the shard with *parts* that it `becomes`; everything that was read is shared."""
@@ -100,16 +119,27 @@ class JoinedShard(Shard):
             shard.kept_forms = {}
         return shard
 
+    @property
+    def _row_counts(self) -> list[int]:
+        """Return how many rows of each part are numbered."""
+        pairs = zip(self.parts, self.closed, strict=True)
+        return [part.row_count if closed is None else closed.row_count for part, closed in pairs]
+
     @cached_property
     def offsets(self) -> tuple[int, ...]:
         """Return the first joined row of each part."""
-        return tuple(sum(part.row_count for part in self.parts[:number]) for number in range(len(self.parts)))
+        return (0, *accumulate(self._row_counts[:-1]))
 
     def _join_deleted(self) -> BitMap:
         return self.join_rows([part.deleted or NO_ROWS for part in self.parts])
 
     def join_rows(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
-        """Return rows of each part as rows of this shard."""
+        """Return rows of each part as rows of this shard, without those that are closed up."""
+        pairs = zip(rows_of_parts, self.closed, strict=True)
+        return self._join_numbered([closed.close(rows) if closed and rows else rows for rows, closed in pairs])
+
+    def _join_numbered(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
+        """Return rows of each part, as they are numbered there, as rows of this shard."""
         pairs = zip(rows_of_parts, self.offsets, strict=True)
         shifted = [rows.shift(offset) if offset else rows for rows, offset in pairs if rows]
         if len(shifted) > 2:
@@ -118,11 +148,8 @@ class JoinedShard(Shard):
 
     def split_rows(self, rows: BitMap) -> list[BitMap]:
         """Return *rows* of this shard as rows of each part."""
-        ranges = [(offset, offset + part.row_count) for offset, part in zip(self.offsets, self.parts, strict=True)]
-        return [
-            (rows & BitMap(range(start, stop))).shift(-start) if rows.range_cardinality(start, stop) else BitMap()
-            for start, stop in ranges
-        ]
+        bounds = zip(self.offsets, (*self.offsets[1:], self.row_count), self.closed, strict=True)
+        return [_cut_rows(rows, start, stop, closed) for start, stop, closed in bounds]
 
     def device_numbers(self, rows: NDArray[np.uint32]) -> Numbers:
         """Return the numbers of the devices in *rows*, which rise."""
@@ -131,15 +158,20 @@ class JoinedShard(Shard):
             rows[start:stop] - np.uint32(offset)
             for start, stop, offset in zip(bounds[:-1], bounds[1:], self.offsets, strict=True)
         ]
-        return np.concatenate([part.device_numbers(own) for part, own in zip(self.parts, rows_of_parts, strict=True)])
+        return np.concatenate(
+            [
+                part.device_numbers(own if closed is None else closed.old_rows(own))
+                for part, own, closed in zip(self.parts, rows_of_parts, self.closed, strict=True)
+            ]
+        )
 
     def rows_of_numbers(self, numbers: Numbers) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
         """Find the live rows of the devices with *numbers*, as `Shard.rows_of_numbers` does."""
         rows = np.zeros(len(numbers), dtype=np.uint32)
         is_present = np.zeros(len(numbers), dtype=np.bool_)
-        for part, offset in zip(self.parts, self.offsets, strict=True):
+        for part, offset, closed in zip(self.parts, self.offsets, self.closed, strict=True):
             own_rows, is_own = part.rows_of_numbers(numbers)
-            rows[is_own] = own_rows + np.uint32(offset)
+            rows[is_own] = (own_rows if closed is None else closed.new_rows(own_rows)) + np.uint32(offset)
             is_present |= is_own
         return rows[is_present], is_present
 
@@ -172,7 +204,7 @@ class JoinedShard(Shard):
         """Return the values of *attribute* in all parts, in order."""
         return self._joined.find(attribute.start).values
 
-    @property
+    @cached_property
     def bitmap_sizes(self) -> "BitmapSizes":  # type: ignore[override]
         """Return the approximate size of every bitmap, in bytes."""
         return BitmapSizes(self._joined)
@@ -186,9 +218,10 @@ class JoinedShard(Shard):
         return remove_rows_in_form(bitmap, self.deleted) if self.deleted else bitmap
 
     def _join_bitmap(self, tag_row: int) -> BitMap:
-        rows = self._joined.rows_of_parts(tag_row)
-        return self.join_rows(
-            [_union_of_rows(part, own) if own else NO_ROWS for part, own in zip(self.parts, rows, strict=True)]
+        tag_rows = self._joined.rows_of_parts(tag_row)
+        rows = zip(self.parts, tag_rows, self.closed, strict=True)
+        return self._join_numbered(
+            [_union_of_rows(part, own, closed) if own else NO_ROWS for part, own, closed in rows]
         )
 
     def load_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:  # type: ignore[override]
@@ -196,7 +229,7 @@ class JoinedShard(Shard):
         missing = [row for row in tag_rows if row not in self._bitmaps and row not in self._earlier_bitmaps]
         if len(missing) > 1:
             own = [row for tag_row in missing for row in self._joined.rows_of_parts(tag_row)[0]]
-            self.parts[0].load_bitmaps(own)
+            _load_part(self.parts[0], own, self.closed[0])
         return [self.load_bitmap(tag_row) for tag_row in tag_rows]
 
 
@@ -287,15 +320,58 @@ class BitmapSizes:
 
     def __init__(self, attributes: JoinedAttributes):
         self._attributes = attributes
+        self._known: dict[int, int] = {}
 
     def __getitem__(self, tag_row: int) -> int:
-        parts, rows = self._attributes.parts, self._attributes.rows_of_parts(tag_row)
-        return sum(part.bitmap_sizes[row] for part, own in zip(parts, rows, strict=True) for row in own)
+        size = self._known.get(tag_row)
+        if size is None:
+            parts, rows = self._attributes.parts, self._attributes.rows_of_parts(tag_row)
+            size = sum(part.bitmap_sizes[row] for part, own in zip(parts, rows, strict=True) for row in own)
+            self._known[tag_row] = size
+        return size
 
 
-def _union_of_rows(part: Shard, tag_rows: Sequence[int]) -> BitMap:
-    """Return the rows that have the value in one of several rows of the tags file."""
-    first, *others = map(part.load_bitmap, tag_rows)
+def _close_parts(parts: Sequence[Shard], known: Iterable[JoinedShard]) -> tuple[ClosedRows | None, ...]:
+    """Return for each of *parts* its rows without the deleted ones, or None if these are few.
+
+    Those of *known* shards, which have bitmaps already, are taken again if few other rows were deleted since.
+    """
+    pairs = (pair for shard in known for pair in zip(shard.parts, shard.closed, strict=True))
+    by_name = {part.name: (part, closed) for part, closed in pairs}
+    return tuple(_close_part(part, *by_name.get(part.name, (part, None))) for part in parts)
+
+
+def _close_part(part: Shard, known: Shard, closed: ClosedRows | None) -> ClosedRows | None:
+    deleted, max_count = part.deleted or NO_ROWS, part.row_count * MAX_DELETED_RATIO
+    if closed is not None and known.files == part.files and closed.deleted <= deleted:
+        others = len(deleted) - len(closed.deleted)
+    else:
+        closed, others = None, len(deleted)
+    return closed if others <= max_count else ClosedRows(deleted, part.row_count)
+
+
+def _cut_rows(rows: BitMap, start: int, stop: int, closed: ClosedRows | None) -> BitMap:
+    """Return the *rows* from *start* up to *stop* as rows of the part that they are of."""
+    if not rows.range_cardinality(start, stop):
+        return BitMap()
+    own = (rows & BitMap(range(start, stop))).shift(-start)
+    return own if closed is None else closed.open(own)
+
+
+def _load_part(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | None) -> None:
+    """Load bitmaps of *part*, many of them together."""
+    if closed is None:
+        part.load_bitmaps(tag_rows)
+        return
+    missing = [tag_row for tag_row in dict.fromkeys(tag_rows) if tag_row not in closed.bitmaps]
+    closed.bitmaps.update(zip(missing, map(closed.close, part.read_bitmaps(missing)), strict=True))
+
+
+def _union_of_rows(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | None) -> BitMap:
+    """Return the rows that have the value in one of several rows of the tags file, as they are numbered."""
+    _load_part(part, tag_rows, closed)
+    load = part.load_bitmap if closed is None else closed.bitmaps.__getitem__
+    first, *others = map(load, tag_rows)
     return BitMap.union(first, *others) if others else first
 
 

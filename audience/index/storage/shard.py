@@ -275,11 +275,13 @@ class Shard:
         """Return the bitmaps in several rows of the tags file; blocks of many are verified together."""
         missing = [tag_row for tag_row in tag_rows if tag_row not in self._bitmaps]
         if len(missing) > MIN_VERIFIED_TOGETHER:
-            tag_row_array = np.array(missing)
-            bounds = self._bitmap_bounds
-            data = self._data_files[TAGS].read_spans(bounds[tag_row_array], bounds[tag_row_array + 1])
-            self._bitmaps.update(zip(missing, map(self._deserialize_bitmap, missing, data), strict=True))
+            self._bitmaps.update(zip(missing, self.read_bitmaps(missing), strict=True))
         return [self.load_bitmap(tag_row) for tag_row in tag_rows]
+
+    def read_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:
+        """Return the bitmaps in several rows of the tags file, which are not kept."""
+        starts, stops = self._bitmap_bounds[:-1][tag_rows], self._bitmap_bounds[1:][tag_rows]
+        return list(map(self._deserialize_bitmap, tag_rows, self._data_files[TAGS].read_spans(starts, stops)))
 
     def _read_bitmap(self, tag_row: int) -> BitMap:
         return self._deserialize_bitmap(tag_row, self._read_serialized(tag_row))

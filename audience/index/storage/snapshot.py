@@ -68,7 +68,7 @@ class Snapshot:
         self.evaluated_shards = self._join_deltas(previous)
 
     def _join_deltas(self, previous: "Snapshot | None") -> tuple[Shard, ...]:
-        """Return the shards that questions are evaluated in: deltas are joined with the smallest other shard."""
+        """Return the shards that questions are evaluated in: small ones are joined, and deleted rows left out."""
         known = [shard for shard in (previous.evaluated_shards if previous else ()) if isinstance(shard, JoinedShard)]
         groups = group_parts(self.shards)
         if all(len(parts) == 1 and parts[0].deleted is None for parts in groups):
@@ -81,7 +81,7 @@ class Snapshot:
         for joined in known:
             if joined.becomes(parts):
                 return joined.with_parts(parts, self.cache)
-        return JoinedShard(parts, self.cache)
+        return JoinedShard(parts, self.cache, known)
 
     def split_rows(self, rows: Sequence[BitMap]) -> list[BitMap]:
         """Return the rows of each of `evaluated_shards` as rows of each of `shards`."""

@@ -32,6 +32,7 @@ from audience.index.records.policies import read_policies
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.list_columns import as_lists
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -171,9 +172,9 @@ def _iter_bitmaps(
 ) -> Iterator[pl.DataFrame]:
     """Yield the bitmaps of each attribute of each shard, without those of values that no device has."""
     carried = {column.attribute: column for column in columns if column.has_bitmaps}
-    for number, (shard, rows) in enumerate(shards):
+    for number, (shard, _) in enumerate(shards):
         progress("writing bitmaps", number, len(shards))
-        renumber = _make_renumbering(shard, rows)
+        renumber = _make_renumbering(shard)
         table = polars_bridge.read_value_table(shard)
         for attribute in shard.attributes.values():
             if attribute.name in carried:
@@ -182,14 +183,9 @@ def _iter_bitmaps(
                 yield _make_frame(number, own, found, carried[attribute.name])
 
 
-def _make_renumbering(shard: Shard, rows: NDArray[np.uint32]) -> Callable[[BitMap], BitMap]:
+def _make_renumbering(shard: Shard) -> Callable[[BitMap], BitMap]:
     """Return a function that returns the positions of the live rows of a bitmap."""
-    deleted = shard.deleted
-    if deleted is None:
-        return lambda bitmap: bitmap
-    positions = np.zeros(shard.row_count, dtype=np.uint32)
-    positions[rows] = np.arange(len(rows), dtype=np.uint32)
-    return lambda bitmap: bitmaps.renumber_rows(bitmap, deleted, positions)
+    return (lambda bitmap: bitmap) if shard.deleted is None else ClosedRows(shard.deleted, shard.row_count).close
 
 
 def _make_frame(number: int, values: pl.DataFrame, found: Sequence[BitMap], column: CarriedColumn) -> pl.DataFrame:
