@@ -131,7 +131,7 @@ def _write_devices(
     old_shards, new_shards, changed = session.shards, list[Shard](), 0
     for first_row, chunk in table.iter_chunks(MAX_CHUNK_DEVICES):
         session.progress("updating devices", first_row, table.row_count)
-        devices = combine_rows(chunk, key_column, duplicates)
+        devices = combine_rows(_join_memory(chunk), key_column, duplicates)
         table.counts.duplicates += len(chunk[key_column]) - len(devices[key_column])
         hashed = _hash_keys(devices, key_column, first_row)
         earlier: list[ShardMatches] = []
@@ -149,6 +149,11 @@ def _write_devices(
         new_shards = [*delete_rows(new_shards, earlier), written]
         old_shards = delete_rows(old_shards, matches)
     return old_shards, new_shards, changed
+
+
+def _join_memory(chunk: DeviceTable) -> DeviceTable:
+    """Return *chunk* with each column in one piece: gathering from several takes up to twenty times as long."""
+    return {column: values.rechunk() for column, values in chunk.items()}
 
 
 def _reject_conflicts(

@@ -23,6 +23,7 @@ from audience.index.storage.shard import Shard
 from audience.language.attribute_names import UNTYPED
 
 SPARSE_RATIO = 64  # one row in so many is few
+MIN_PLACED = 256  # positions of a value on average, of lists whose values are placed one after another
 
 CategoriesByColumn: TypeAlias = Mapping[Column, pl.Categories]  # a string dictionary for each attribute column
 
@@ -178,10 +179,29 @@ def place_values(
     value_index = np.repeat(np.arange(len(values), dtype=np.uint64), list(map(len, positions_by_value)))
     if is_single_valued:
         return _scatter_values(values.gather(pl.Series(value_index)), positions, size)
+    counts = np.bincount(positions, minlength=size)
+    if len(positions) > MIN_PLACED * len(values):
+        return _gather_lists(values, pl.Series(_list_values(positions_by_value, counts)), counts)
     pairs = positions.view(np.uint64) << np.uint64(32) | value_index
     pairs.sort()
-    counts = np.bincount(positions, minlength=size)
     return _gather_lists(values, pl.Series(pairs & np.uint64(0xFFFFFFFF)), counts)
+
+
+def _list_values(positions_by_value: Sequence[NDArray[np.int64]], counts: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the numbers of the values of each position in rising order; *counts* of them are at each position.
+
+    The next value of a position has its place behind the one before, which takes a fifth of the time of a sort.
+
+    >>> _list_values([np.array([0, 2]), np.array([2])], np.array([1, 0, 2])).tolist()
+    [0, 0, 1]
+    """
+    places = np.cumsum(counts) - counts
+    listed = np.empty(int(counts.sum()), dtype=np.uint32)
+    for value, positions in enumerate(positions_by_value):
+        free = places[positions]
+        listed[free] = value
+        places[positions] = free + 1
+    return listed
 
 
 def _gather_lists(values: pl.Series, positions: pl.Series, counts: NDArray[np.int64]) -> pl.Series:

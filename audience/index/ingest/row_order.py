@@ -7,6 +7,7 @@ so that one sort of integers yields the order and the sorted codes at once.
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -137,9 +138,12 @@ def _choose_sort_key(
     table, sample = _with_ranks(table, ranks), _with_ranks(sample, ranks)
     tag_matrix = find_tag_matrix(sample.tags, ranks, sample.row_count)
     cost_sample = OrderSample(table.row_count, sample.row_count, sample.columns, tag_matrix)
+    sort_keys = [without_tags, *_iter_tag_positions(table, widths, free_bits)]
+    with ThreadPoolExecutor(2) as executor:
+        orders = executor.map(lambda key: np.argsort(sample.pack_keys(key), kind="stable"), sort_keys)
+        costs = list(executor.map(cost_sample.estimate_cost, orders))
     chosen, lowest = without_tags, np.inf
-    for sort_key in (without_tags, *_iter_tag_positions(table, widths, free_bits)):
-        cost = cost_sample.estimate_cost(np.argsort(sample.pack_keys(sort_key), kind="stable"))
+    for sort_key, cost in zip(sort_keys, costs, strict=True):
         if cost < lowest * (1 - MIN_GAIN):
             chosen, lowest = sort_key, cost
     return table, chosen

@@ -77,10 +77,23 @@ def as_fixed_width(array: pa.Array) -> NDArray[np.void] | None:
 
 def reorder_fixed_width(rows: NDArray[np.void], order: NDArray[np.uint32]) -> NDArray[np.void]:
     """Return *rows* in another order. Whole words are moved, which is twice as fast as bytes."""
+    return np.take(_view_words(rows), order, axis=0).reshape(-1).view(rows.dtype)
+
+
+def compare_fixed_width(
+    first: NDArray[np.void], first_order: NDArray[np.uint32], second: NDArray[np.void], second_order: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return whether rows of *first* and *second*, which have one width, are equal, each in its order."""
+    pairs = np.take(_view_words(first), first_order, axis=0) == np.take(_view_words(second), second_order, axis=0)
+    is_equal: NDArray[np.bool_] = pairs.all(axis=1)
+    return is_equal
+
+
+def _view_words(rows: NDArray[np.void]) -> NDArray[Any]:
+    """Return the words of each of *rows*, the largest of which it consists."""
     width = rows.dtype.itemsize
     word = next((word for word in (np.uint64, np.uint32) if width % np.dtype(word).itemsize == 0), np.uint8)
-    words = rows.view(word).reshape(len(rows), -1)
-    return np.take(words, order, axis=0).reshape(-1).view(rows.dtype)
+    return rows.view(word).reshape(len(rows), -1)
 
 
 def build_lists(counts: NDArray[np.int64], values: pa.Array) -> pa.Array:

@@ -97,7 +97,7 @@ def _compare_bytes(
         return None
     stored = shard.fixed_width_ids(column, rows)
     assert stored is not None, "the width is known"
-    return pl.Series(stored[rows] == hashed.matrix[places])
+    return pl.Series(arrow_file.compare_fixed_width(stored, rows, hashed.matrix, places))
 
 
 def _find_single_ids(shard: Shard, column: IdColumn, identifiers: Sequence[str]) -> pl.DataFrame:

@@ -278,7 +278,7 @@ class Shard:
             self._bitmaps.update(zip(missing, self.read_bitmaps(missing), strict=True))
         return [self.load_bitmap(tag_row) for tag_row in tag_rows]
 
-    def read_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:
+    def read_bitmaps(self, tag_rows: list[int]) -> list[BitMap]:
         """Return the bitmaps in several rows of the tags file, which are not kept."""
         starts, stops = self._bitmap_bounds[:-1][tag_rows], self._bitmap_bounds[1:][tag_rows]
         return list(map(self._deserialize_bitmap, tag_rows, self._data_files[TAGS].read_spans(starts, stops)))

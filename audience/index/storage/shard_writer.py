@@ -105,9 +105,10 @@ def write_shard_files(
         columns = list(id_columns)
         ids_range = _write_ids_file(drafts[IDS], columns, numbers)
         data_ranges = {IDS: ids_range, LOOKUP: _write_lookup_file(drafts[LOOKUP], columns)}
+        checksums = {kind: hash_file_blocks(drafts[kind]) for kind in (IDS, LOOKUP)}
         data_ranges[TAGS] = tags_range.result()
+    checksums[TAGS] = hash_file_blocks(drafts[TAGS])
     sizes = {kind: draft.stat().st_size for kind, draft in drafts.items()}
-    checksums = {kind: hash_file_blocks(draft) for kind, draft in drafts.items()}
     files = ShardFiles(shard_name, row_count, sizes, data_ranges, "", first_number, partition)
     return _finish_shard(storage, files, checksums)
 
