@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, sync_playwright
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_OPTIONS = [
     *("--no-sandbox", "--disable-dev-shm-usage"),  # which root of a container does not have
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+VIEWPORT = ViewportSize(width=1280, height=800)
 LOCAL_SCHEMES = {"about", "blob", "data"}
 MAX_WAIT_MILLISECONDS = 20_000
 
@@ -63,6 +64,10 @@ class PageProblems:
         if url.scheme not in LOCAL_SCHEMES and url.hostname != "127.0.0.1":
             self.problems.append(f"request to another host: {request.url}")
 
+    def forget(self) -> None:
+        """Forget all problems, and which of them were expected."""
+        self.problems, self.expected = [], ()
+
     def unexpected(self) -> list[str]:
         """Return the problems of which no part is among `expected`."""
         return [problem for problem in self.problems if not any(part in problem for part in self.expected)]
@@ -74,20 +79,41 @@ def page_problems(page) -> PageProblems:
     return page.audience_problems
 
 
-@pytest.fixture
-def page(browser) -> Iterator[Page]:
-    """A page without cookies: English, 1280 by 800. An error on it, or a request to another host, fails the test."""
+@pytest.fixture(scope="module")
+def shared_page(browser) -> Iterator[Page]:
+    """A page for the tests of a module, one after the other: a new one is a process that takes a second to start."""
     context = browser.new_context(
-        viewport={"width": 1280, "height": 800}, locale="en-US", timezone_id="Asia/Shanghai", reduced_motion="reduce"
+        viewport=VIEWPORT, locale="en-US", timezone_id="Asia/Shanghai", color_scheme="light", reduced_motion="reduce"
     )
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(MAX_WAIT_MILLISECONDS)
     page = context.new_page()
     page.audience_problems = PageProblems(page)
     yield page
-    problems = page.audience_problems.unexpected()
     context.close()
+
+
+@pytest.fixture
+def page(shared_page) -> Iterator[Page]:
+    """A page without cookies: English, 1280 by 800. An error on it, or a request to another host, fails the test."""
+    yield shared_page
+    problems = shared_page.audience_problems.unexpected()
+    make_new(shared_page, shared_page.audience_problems)
     assert not problems, "\n".join(problems)
+
+
+def make_new(page: Page, problems: PageProblems) -> None:
+    """Make *page* what it was when it was opened: it has stored nothing, and knows nothing of a test."""
+    page.context.set_offline(False)
+    page.unroute_all()
+    if page.url.startswith("http"):
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    page.context.clear_cookies()
+    page.goto("about:blank")
+    page.set_viewport_size(VIEWPORT)
+    page.emulate_media(color_scheme="light")
+    page.mouse.move(0, 0)
+    problems.forget()
 
 
 def find_axe_violations(page: Page) -> list[str]:

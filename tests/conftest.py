@@ -1,5 +1,6 @@
 """Hypothesis profiles, and indexes and commands that several tests share."""
 
+import gc
 import os
 import sys
 import time
@@ -8,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from browsers import browser, page, page_problems
+from browsers import browser, page, page_problems, shared_page
 from hypothesis import settings
 from served import keyed_service, service
 
@@ -19,7 +20,7 @@ from audience.cli.app import run
 from audience.tag_sync import last_index
 from audience.testing.devices import generate_devices
 
-__all__ = ["browser", "keyed_service", "page", "page_problems", "service"]
+__all__ = ["browser", "keyed_service", "page", "page_problems", "service", "shared_page"]
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=500, deadline=None)
@@ -46,6 +47,26 @@ def settrace_when_free(function: Any, settrace: Any = sys.settrace) -> None:
 
 if sys.version_info < (3, 12):
     sys.settrace = settrace_when_free
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect no garbage until all tests are known, and never look through those: each time takes a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path):
+    """Look for doctests only in those modules of tests that have some: each is executed once more for that."""
+    found = yield
+    if file_path.suffix != ".py" or ">>> " in file_path.read_text("utf-8"):
+        return found
+    return [each for each in found if type(each) is pytest.Module]
 
 
 @pytest.fixture(scope="session", autouse=True)
