@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.storage.bitmaps import CONTAINER_ROWS, BitMap, RowNumbers, bitmap_to_rows
+from audience.index.storage.bitmaps import CONTAINER_ROWS, BitMap, RowNumbers, bitmap_to_rows, rows_to_bitmap
 
 RUN_COOKIE, MIN_OFFSET_CONTAINERS = 12347, 4  # https://github.com/RoaringBitmap/RoaringFormatSpec
 COOKIE_BITS = 16
+MAX_LISTED_ROWS = 3  # a run, on average: bitmaps of short runs are made of their rows
 
 Halves = NDArray[np.uint16]
 
@@ -130,6 +131,9 @@ def runs_to_bitmap(firsts: RowNumbers, lasts: RowNumbers) -> BitMap:
     >>> runs_to_bitmap(np.array([1, 65_535], np.uint32), np.array([2, 65_536], np.uint32))
     BitMap([1, 2, 65535, 65536])
     """
+    lengths = (lasts - firsts).astype(np.int64) + 1
+    if lengths.sum() <= MAX_LISTED_ROWS * len(lengths):
+        return rows_to_bitmap(_list_places(firsts.astype(np.int64), lengths, 1).astype(np.uint32))
     firsts, lasts = _join_adjacent(firsts, lasts)
     crosses = (firsts ^ lasts) >= np.uint32(CONTAINER_ROWS)  # at most one a container
     within = ~crosses

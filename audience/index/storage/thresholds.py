@@ -25,7 +25,7 @@ from audience.index.storage.row_runs import Runs, SortedRuns, read_runs
 MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 200, 2.5, 4, 2_500
 MERGED_ROW_AGAIN, MAX_MERGED_LEVELS = 0.5, 5  # few rows reach a higher level
 MAX_REGROWN = 1_200  # of an array: with each operand the merged rows are written again, until they are words
-SORTED_RUN, SORTED_OPERAND, SORTED_FIXED = 20, 500, 40_000
+SORTED_RUN, SORTED_OPERAND, SORTED_FIXED = 21, 500, 40_000
 READ_RUN, READ_OPERAND = 8, 25_000  # of runs that are not kept
 BITSET_RUNS = 1 << 14  # that a container of words may have
 MAX_KEPT_BITMAPS = 4_096
@@ -255,24 +255,28 @@ def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> Bi
     #   a: 0 1          0 1
     #   b:   1 2        0 1 2  1
     #   c:   1   3      0 1 2 3  1  1    at least 3: row 1
-    max_level = count + exactly
     levels: list[BitMap] = []
-    for bitmap in bitmaps:
-        _raise_levels(levels, bitmap, max_level)
-    rows = levels[count - 1] if count <= len(levels) else BitMap()
-    return rows - levels[count] if exactly and count < len(levels) else rows
+    raised = [rows for bitmap in bitmaps if (rows := _raise_levels(levels, bitmap, count + exactly - 1))]
+    highest = BitMap.union(*raised) if raised else BitMap()  # united at once: nothing goes up from it
+    if not exactly:
+        return highest
+    return levels[count - 1] - highest if count <= len(levels) else highest
 
 
-def _raise_levels(levels: list[BitMap], bitmap: BitMap, max_level: int) -> None:
-    """Add each row of *bitmap* to the lowest of *levels* that does not have it; nothing goes up from *max_level*."""
+def _raise_levels(levels: list[BitMap], bitmap: BitMap, max_level: int) -> BitMap | None:
+    """Add each row of *bitmap* to the lowest of *levels* that does not have it; return those that all have."""
     added = bitmap
-    for place, level in enumerate(levels, 1):
-        carried = level & added if place < max_level else None
+    for place in range(max_level):
+        if place == len(levels):
+            levels.append(BitMap(added, optimize=False) if added is bitmap else added)
+            return None
+        level = levels[place]
+        carried = level & added
         level |= added
         if not carried:
-            return
+            return None
         added = carried
-    levels.append(BitMap(added, optimize=False) if added is bitmap else added)
+    return added
 
 
 def count_in_bytes(bitmaps: Sequence[BitMap], count: int, row_count: int, *, exactly: bool) -> BitMap:
