@@ -191,6 +191,21 @@ def test_a_name_of_a_tag_that_the_catalog_gives_to_another_one_is_taken_from_its
     assert not json.loads(audience(*words)[1])["native"]
 
 
+@pytest.mark.parametrize("words", [(), ("--full",), ("--from-vendor",)])
+def test_a_sync_of_bare_tags_leaves_names_of_other_attributes_alone(audience, sandbox, tmp_path, words):
+    """Every name at the vendor could be a bare tag, and city_x is one of a city."""
+    from audience import DeviceIndex
+
+    rows = {"registration_id": ["r1", "r2"], "tags": [["vip"], ["vip"]], "city": ["x", None]}
+    DeviceIndex.build(pl.DataFrame(rows), tmp_path / "d.index", replace=True)
+    (tmp_path / "c.toml").write_text('[tag]\nat = ["engagelab"]\n[city]\nnames.engagelab = "city_{value}"\n')
+    assert audience(*sync_words(sandbox))[0] == 0
+    tags = sandbox.tags("engagelab")
+    assert audience(*sync_words(sandbox, "--attributes", "tag", *words))[0] == 0
+    assert sandbox.tags("engagelab") == tags == {"city_x": ["r1"], "vip": ["r1", "r2"]}
+    assert audience("status", "d.index")[0] == 0
+
+
 def test_a_dry_run_changes_nothing(audience, sandbox):
     code, out, _ = audience(*sync_words(sandbox, "--dry-run", "--json"))
     plan = json.loads(out)

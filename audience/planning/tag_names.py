@@ -86,6 +86,8 @@ def find_synced_tag(
 ) -> SyncedTag | None:
     """Return the tag of a sync that *vendor* calls *name*, also one that no device of the index has; None if none.
 
+    A name that the catalog also gives to a tag that the sync is not about is none, unless the index has the tag.
+
     Args:
         name: Name of a tag, as the vendor returns it.
         names: What the sync is about.
@@ -102,11 +104,14 @@ def find_synced_tag(
     vendor_tag = parse_vendor_name(name, vendor)
     if _is_unusable(vendor_tag, vendor):
         return None  # no native request can name it, and perhaps no call can remove it
-    for tag in (*find_matching_tags(vendor_tag, catalog, vendor), vendor_tag):
-        is_named = is_declared(tag, catalog, vendor) and to_vendor_tag(tag, catalog, vendor) == vendor_tag
-        if is_named and tag in names.scope:
-            return SyncedTag(Tag(tag.type, tag.value), name)
-    return None
+    owners = [
+        tag
+        for tag in (*find_matching_tags(vendor_tag, catalog, vendor), vendor_tag)
+        if is_declared(tag, catalog, vendor) and to_vendor_tag(tag, catalog, vendor) == vendor_tag
+    ]
+    if not owners or not all(tag in names.scope for tag in owners):
+        return None  # it may be that of an attribute that the sync is not about
+    return SyncedTag(Tag(owners[0].type, owners[0].value), name)
 
 
 def _is_unusable(vendor_tag: Tag, vendor: Vendor) -> bool:
