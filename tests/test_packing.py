@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audience.index.storage.bitmaps import BitMap
 from audience.language.ast import Tag
 from audience.tag_sync.costs import estimate_seconds
-from audience.tag_sync.packing import PackedGrid, collect_rows, pack_changes
+from audience.tag_sync.packing import PackedGrid, collect_rows, pack_changes, rectangle_bound
 from audience.tag_sync.packing.common_tags import Limits
 from audience.tag_sync.packing.dearest_calls import DearestCalls, PricedTags
 from audience.tag_sync.packing.rectangle_bound import bound_by_prices
@@ -297,7 +297,26 @@ def test_bound_by_prices_is_no_more_than_the_fewest_calls(wanted, present, group
     allowed = [row | BitMap(each) for row, each in zip(rows, present, strict=True)]
     old, new = list_pairs(allowed) - list_pairs(rows), list_pairs(allowed)
     fewest = find_fewest_calls(old, new, (form("bind", True, False, 2, 2),), 3, 4)
-    assert bound_by_prices(rows, allowed, groups, Limits(2, 2)) <= fewest
+    for steps in (10**9, 30_000, 0):  # of the search; with few, frequent tags get no price
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rectangle_bound, "MAX_STEPS", steps)
+            patch.setattr(rectangle_bound, "FREQUENT_SHARES", (0.7, 0.4))
+            assert bound_by_prices(rows, allowed, groups, Limits(2, 2)) <= fewest
+
+
+def test_frequent_tags_get_no_price_where_the_search_of_all_takes_too_long(monkeypatch):
+    """Eight attributes of six values by Zipf's law, of which the most frequent one goes with all others."""
+    shares = 1 / np.arange(1, 7)
+    codes = np.random.default_rng(1).choice(6, (8, 3_000), p=shares / shares.sum())
+    rows = [BitMap(np.flatnonzero(column == value).tolist()) for column in codes for value in range(6)]
+    groups = [[*range(at, at + 6)] for at in range(0, len(rows), 6)]
+
+    def bound(steps, shares=rectangle_bound.FREQUENT_SHARES):
+        monkeypatch.setattr(rectangle_bound, "MAX_STEPS", steps)
+        monkeypatch.setattr(rectangle_bound, "FREQUENT_SHARES", shares)
+        return bound_by_prices(rows, rows, groups, Limits(20, 10), 600)
+
+    assert 2 * bound(2_000_000, ()) < bound(2_000_000) <= bound(10**9)
 
 
 @pytest.mark.parametrize("max_ids", [16, 22])

@@ -4,6 +4,9 @@ Each pair of a device and a tag that is to be set has a price. A pair is made ch
 can be in costs, so that no call costs more than 1; then all pairs together cost no more than there are calls. Any
 prices of tags do. Those that are tried grow with how rare a tag is, as calls for it carry little else, and add up to
 the number of calls that were found: if these are the fewest, then so do the best prices.
+
+Tags that many devices have go together in very many ways, so that the search of the dearest calls does not come to its
+end. Then such tags have no price: the bound of the rarer ones is one of all.
 """
 
 from collections.abc import Sequence
@@ -24,6 +27,9 @@ MAX_TRIED_DEVICES = 60_000  # for which several prices are tried
 FACTORS = (0.6, 0.9, 1.15, 1.55, 2.0)  # of prices of tags that are independent of each other
 MAX_FACTOR = 3.0
 FITTING_STEPS = 4
+FREQUENT_SHARES = (0.25, 0.15, 0.1)  # of the devices, above which a tag has no price if the search takes too long
+RARE_FACTOR = 1.2  # of prices of rarer tags alone; higher ones take more steps and prove as much
+SAMPLE_SHARE = 16  # of the devices, of which one is in the sample that shows whether a search ends
 LIST_SHARE = 0.1  # of the price of a tag that is for its place in the list of a call, whatever devices have it
 ROUNDING = 1e-4  # the costs of calls are kept as small numbers
 
@@ -52,10 +58,57 @@ def bound_by_prices(
     columns = [_tabulate(group, rows, allowed, devices) for group in chosen]
     columns.sort(key=lambda column: -len(column.prices))
     most = len(devices) if found is None else found
-    factors = [_fit_factor(columns, limits, most)]
-    if len(devices) <= MAX_TRIED_DEVICES:
-        factors = [*(factor for factor in FACTORS if factor < factors[0]), *factors]
-    return round_up(_try_factors(columns, limits, factors) * (1 - ROUNDING))
+    return round_up(_bound_columns(columns, limits, most) * (1 - ROUNDING))
+
+
+def _bound_columns(columns: Sequence[PricedTags], limits: Limits, most: int) -> float:
+    """Return the bound of all tags, or that of the rarer ones, if the search of all does not come to its end."""
+    best = 0.0
+    for share in (1.0, *FREQUENT_SHARES):
+        rarer = [rare for column in columns if (rare := _without_frequent(column, share)).prices.any()]
+        if not rarer or (share < 1 and _count_priced(rarer) == _count_priced(columns)):
+            continue
+        factors = _choose_factors(rarer, limits, most, is_all=share == 1)
+        if not _ends_on_sample(rarer, limits, factors[0]):
+            continue
+        bound, is_finished = _try_factors(rarer, limits, factors)
+        best = max(best, bound)
+        if is_finished:
+            break
+    return best
+
+
+def _without_frequent(column: PricedTags, share: float) -> PricedTags:
+    """Return *column* without prices of the tags that more than a *share* of the devices may have."""
+    counts = np.bincount(column.codes, minlength=len(column.prices))
+    return replace(column, prices=np.where(counts <= share * len(column.codes), column.prices, 0))
+
+
+def _count_priced(columns: Sequence[PricedTags]) -> int:
+    return sum(int(np.count_nonzero(column.prices)) for column in columns)
+
+
+def _choose_factors(columns: Sequence[PricedTags], limits: Limits, most: int, *, is_all: bool) -> list[float]:
+    """Return the factors of prices to try, which rise."""
+    fitted = _fit_factor(columns, limits, most)
+    if not is_all:
+        return [min(fitted, RARE_FACTOR)]
+    if len(columns[0].codes) > MAX_TRIED_DEVICES:
+        return [fitted]
+    return [*(factor for factor in FACTORS if factor < fitted), fitted]
+
+
+def _ends_on_sample(columns: Sequence[PricedTags], limits: Limits, factor: float) -> bool:
+    """Return whether the search is expected to come to its end, as it does for some of many devices."""
+    if len(columns[0].codes) <= MAX_TRIED_DEVICES:
+        return True
+    some = slice(None, None, SAMPLE_SHARE)
+    sample = [
+        replace(column, codes=column.codes[some], wanted=None if column.wanted is None else column.wanted[some])
+        for column in columns
+    ]
+    smaller = Limits(max(1, limits.max_ids // SAMPLE_SHARE), limits.max_tags)
+    return _price_calls(sample, smaller, factor, MAX_STEPS // SAMPLE_SHARE)[1]
 
 
 def _split_group(group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence[BitMap]) -> list[list[int]]:
@@ -101,15 +154,15 @@ def _sum_prices(column: PricedTags) -> float:
     return float(column.price_devices(None).sum())
 
 
-def _try_factors(columns: Sequence[PricedTags], limits: Limits, factors: Sequence[float]) -> float:
-    """Return the highest bound that is proven with one of *factors*, which rise."""
-    best = 0.0
+def _try_factors(columns: Sequence[PricedTags], limits: Limits, factors: Sequence[float]) -> tuple[float, bool]:
+    """Return the highest bound proven with one of *factors*, which rise, and whether its search was finished."""
+    best, is_any_finished = 0.0, False
     for factor in factors:
         bound, is_finished = _price_calls(columns, limits, factor, MAX_STEPS // len(factors))
-        best = max(best, bound)
+        best, is_any_finished = max(best, bound), is_any_finished or is_finished
         if not is_finished:
             break  # higher prices take a longer search
-    return best
+    return best, is_any_finished
 
 
 def _price_calls(columns: Sequence[PricedTags], limits: Limits, factor: float, steps: int) -> tuple[float, bool]:
