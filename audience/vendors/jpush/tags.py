@@ -7,6 +7,7 @@ client jiguang-sdk-go reads it: with an error it says nothing of the other ids, 
 those. JPush pushes to tags for paying applications only. No call counts the devices of a tag.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from audience.vendors.delivery_spec import Credentials, RateLimit, Request, Response, VendorReply
@@ -30,6 +31,7 @@ DEVICE_HOST = "https://device.jpush.cn"
 RATE_LIMIT = RateLimit("device", 600, 60.0, OVERVIEW)  # of a free application
 CODES = load_codes(Path(__file__).with_name("tag_codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
+READING_CODES = {**BY_CODE, "7002": replace(BY_CODE["7002"], outcome=BY_CODE["7013"].outcome)}
 
 
 def find_base_url(base_url: str) -> str:
@@ -65,8 +67,12 @@ def build_device_reading(identifier: str, key_type: str, credentials: Credential
 
 
 def parse_tags(response: Response) -> frozenset[str] | VendorReply:
-    """Parse the tags of one device."""
-    tags = parse_device_tags(response, BY_CODE)
+    """Parse the tags of one device. A parameter that is invalid is its id: the call has no other one.
+
+    >>> type(parse_tags(Response(400, b'{"error": {"code": 7002, "message": ""}}'))).__name__
+    'InvalidIds'
+    """
+    tags = parse_device_tags(response, READING_CODES)
     return tags if isinstance(tags, frozenset) else add_reset_delay(tags, response)
 
 
