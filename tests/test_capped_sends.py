@@ -1,4 +1,4 @@
-"""Frequency caps end to end: commands in processes of their own send to the sandbox, which counts who got how many."""
+"""Frequency caps end to end: processes of their own send to the sandbox, which counts who got how many."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -29,17 +30,17 @@ def make_table(numbers) -> pl.DataFrame:
 
 
 class Shell:
-    """Runs commands of audience in processes of their own, with the sandbox as the vendor."""
+    """Runs commands of audience, with the sandbox as the vendor; those that send are processes of their own."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox):
+    def __init__(self, folder: Path, audience: Callable[..., tuple], sandbox: Sandbox):
         self.folder = folder
+        self.audience = audience
         self.sandbox = sandbox
         self.index = folder / "devices.index"
         table = folder / "devices.parquet"
         make_table(range(DEVICE_COUNT)).write_parquet(table)
         self.run("index", "build", table, "-o", self.index, "--token", "engagelab=engagelab_token")
         (folder / "message.json").write_text(json.dumps({"title": "Hi", "body": "there"}))
-        self.environment = {}
 
     def start(self, *words) -> subprocess.Popen:
         environment = {
@@ -53,10 +54,14 @@ class Shell:
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder
         )
 
-    def run(self, *words) -> str:
+    def run_process(self, *words) -> None:
         process = self.start(*words)
-        text, errors = process.communicate()
-        assert process.returncode == 0, (words, text, errors)
+        output = process.communicate()
+        assert process.returncode == 0, (words, *output)
+
+    def run(self, *words) -> str:
+        code, text, errors = self.audience(*map(str, words))
+        assert code in (0, None), (words, text, errors)
         return text
 
     def emit(self, name, expr, *options) -> Path:
@@ -69,7 +74,7 @@ class Shell:
         return ("send", folder, "--message", self.folder / "message.json", *limits, "--record", self.index)
 
     def send(self, folder) -> None:
-        self.run(*self.sending(folder))
+        self.run_process(*self.sending(folder))
 
     def count_deliveries(self) -> dict[str, int]:
         return self.sandbox.delivery_counts("engagelab")
@@ -82,10 +87,15 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path):
+def folder(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
+def shell(folder, audience):
     table = make_table(range(2 * DEVICE_COUNT))
     with Sandbox(Population(table), rate=None) as sandbox:
-        yield Shell(tmp_path, sandbox)
+        yield Shell(folder, audience, sandbox)
 
 
 FREE = "NOT did(delivered) within 3 days"
@@ -132,7 +142,7 @@ def test_cap_holds_after_a_kill_in_the_middle(shell):
         "--on-doubt",
         "skip",
     )
-    shell.run(*resume)
+    shell.run_process(*resume)
     doubt = pl.read_csv(shell.run("delivered", folder, "--state", "in-doubt").encode())["id"]
     assert set(shell.count_deliveries()) | set(doubt) == set(make_table(range(DEVICE_COUNT))["engagelab_token"])
     index = DeviceIndex.open(shell.index)
