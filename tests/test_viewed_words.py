@@ -33,7 +33,7 @@ def test_words_are_what_was_written_last(is_viewed, before, after):
         is_set = np.zeros(64 * len(viewed.words), dtype=np.bool_)
         is_set[rows] = True
         viewed.words[:] = np.packbits(is_set, bitorder="little").view(np.uint64)
-        assert viewed.count() == len(rows)
+        assert viewed.count() == viewed.count_shared(viewed) == len(rows)
         copies.append((viewed.to_bitmap(), BitMap(rows)))
         viewed.words[:] = np.packbits(is_set, bitorder="little").view(np.uint64)  # they may be changed by a copy
     for copied, expected in copies:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
 from audience.index.query import physical_plan, tag_questions
+from audience.index.query.tag_trees import read_tree
+from audience.index.query.word_expressions import find_program
 from audience.index.storage import word_programs
 from audience.language.ast import Everyone, Nobody, Tag, bare
 
@@ -91,23 +93,32 @@ def mask_of(expr: Expr) -> np.ndarray:
     raise AssertionError(expr)
 
 
-@pytest.mark.parametrize("way", ["words", "bitmaps", "at once"])
+def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
+    """Let all expressions over tags be evaluated in one way, with words in blocks or of all rows together."""
+    patch.setattr(tag_questions, "MIN_COST", float("inf" if way == "at once" else "0"))
+    patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if "words" in way else "inf"))
+    if way == "whole words":
+        patch.setattr(word_programs.WordProgram, "choose_length", lambda _, size: size)
+
+
+WAYS = ["words", "whole words", "bitmaps", "at once"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @given(expr=EXPRS)
 @settings(deadline=None)
 def test_all_ways_agree(indexes, way, expr):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tag_questions, "MIN_COST", float("inf" if way == "at once" else "0"))
-        patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if way == "words" else "inf"))
+        take_way(patch, way)
         for index, live in indexes:
-            expected = {f"{number:06}" for number in np.flatnonzero(mask_of(expr) & live)}
+            expected = np.flatnonzero(mask_of(expr) & live)
             assert index.count(expr) == len(expected)
-            assert set(index.resolve(expr).ids()) == expected
+            assert np.array_equal(np.sort(index.resolve(expr).ids().cast(pl.UInt32).to_numpy()), expected)
 
 
-@pytest.mark.parametrize("way", ["words", "bitmaps", "at once"])
+@pytest.mark.parametrize("way", WAYS)
 def test_thresholds_of_complements_have_no_deleted_rows(indexes, way, monkeypatch):
-    monkeypatch.setattr(tag_questions, "MIN_COST", float("inf" if way == "at once" else "0"))
-    monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if way == "words" else "inf"))
+    take_way(monkeypatch, way)
     threshold = Threshold("at least", 2, (bare("third"), Not(bare("rare")), Not(bare("few"))))
     for expr in (threshold, Not(threshold), And((bare("all"), threshold)), Or((bare("few"), threshold))):
         for index, live in indexes:
@@ -124,6 +135,22 @@ def test_thresholds_of_one_term(indexes, operator, monkeypatch):
             for index, live in indexes:
                 counted = int((mask_of(expr) & live).sum())
                 assert (index.count(expr), len(index.resolve(expr))) == (counted, counted), expr
+
+
+def test_last_intersections_are_counted_without_words():
+    def count(expr: Expr) -> tuple[int, tuple[tuple[int, int, int], ...]]:
+        tree = read_tree(expr)
+        assert tree is not None
+        program = find_program(tree)
+        assert program is not None
+        steps, terms = program.counted
+        return len(steps), terms
+
+    a, b, c = TAGS[:3]
+    assert count(And((a, b))) == (0, ((1, 0, 1),))
+    assert count(And((a, Not(b)))) == (0, ((1, 0, 0), (-1, 0, 1)))
+    assert count(Not(And((a, Not(Or((b, c))))))) == (1, ((1, 0, 0), (-1, 0, 3)))
+    assert count(Or((a, b, c))) == (2, ((1, 3, 3),))
 
 
 def test_words_are_planned(indexes, monkeypatch):

@@ -12,10 +12,10 @@ from audience.index.query.tag_questions import TagQuestion
 from audience.index.query.tag_trees import Reached, is_plain_threshold
 from audience.index.query.word_expressions import find_program
 from audience.index.storage import packed_words
-from audience.index.storage.croaring import Words
 from audience.index.storage.evaluation_notes import WORDS, EvaluationNotes, Way
 from audience.index.storage.shard import Shard
 from audience.index.storage.thresholds import estimate_costs
+from audience.index.storage.viewed_words import ViewedWords
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import Expr
 
@@ -26,7 +26,7 @@ NEW_WORD, NEW_ARRAY_ROW = 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD = 1.5  # of a bitmap that is made of words
 FIXED = 3_500.0  # of a program
 
-LoadedWords: TypeAlias = tuple[WordProgram, list[Words]]
+LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
 
 
 def is_planned(expr: Expr, shard: Shard) -> bool:
@@ -94,7 +94,7 @@ def _estimate_roaring(question: TagQuestion, shard: Shard, *, enough: float) -> 
     return min(estimate_costs(forms, shard.row_count, tree.needed + tree.exactly))
 
 
-def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[Words] | None:
+def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[ViewedWords] | None:
     """Return the words of all operands if they are there, pay at once, or would have been of use before."""
     words = shard.cache.find_words(shard.name, tag_rows)
     if words is not None:
@@ -112,7 +112,7 @@ def estimate_making(tag_rows: Sequence[int], shard: Shard) -> float:
 
 def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:
     """Return the estimated nanoseconds of *program*."""
-    size, steps = row_count // 64 + 1, len(program.steps)
+    size, steps = row_count // 64 + 1, len(program.counted[0] if counts else program.steps)
     blocks = -(-size // program.block_words)
     read = OPERAND_WORD if size > MAX_CACHED_WORDS else CACHED_OPERAND_WORD
     a_word = program.operand_count * read + steps * STEP_WORD + (COUNTED_WORD if counts else RESULT_WORD)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import RowSet
-from audience.index.storage.croaring import Words
+from audience.index.storage.viewed_words import ViewedWords
 from audience.language.ast import Expr
 
 DEFAULT_CACHE_BYTES = 256 << 20
@@ -35,7 +35,7 @@ class RowSetCache:
     def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES):
         self.max_bytes = max_bytes
         self.nbytes = 0  # approximate memory of all entries
-        self._entries: OrderedDict[CacheKey, RowSet | Words] = OrderedDict()  # the least recently used first
+        self._entries: OrderedDict[CacheKey, RowSet | ViewedWords] = OrderedDict()  # the least recently used first
         self._seen: OrderedDict[CacheKey, None] = OrderedDict()
         self._lock = Lock()
 
@@ -44,14 +44,14 @@ class RowSetCache:
         with self._lock:
             return self._use((shard, expr))  # type: ignore[return-value]  # the key is an expression
 
-    def get_words(self, shard: str, tag_rows: Sequence[int]) -> list[Words | None]:
+    def get_words(self, shard: str, tag_rows: Sequence[int]) -> list[ViewedWords | None]:
         """Return the cached words of several stored bitmaps, each or None."""
         with self._lock:
             return [self._use((shard, tag_row)) for tag_row in tag_rows]  # type: ignore[misc]  # the keys are rows
 
-    def find_words(self, shard: str, tag_rows: Sequence[int]) -> list[Words] | None:
+    def find_words(self, shard: str, tag_rows: Sequence[int]) -> list[ViewedWords] | None:
         """Return the cached words of several stored bitmaps, or None if those of one are not cached."""
-        entries, found = self._entries, list[Words]()
+        entries, found = self._entries, list[ViewedWords]()
         with self._lock:
             for key in [(shard, tag_row) for tag_row in tag_rows]:
                 entry = entries.get(key)
@@ -90,17 +90,17 @@ class RowSetCache:
         entry = RowSet(row_set.bitmap, row_set.complemented, bitmaps.bitmap_nbytes(row_set.bitmap))
         return self._put((shard, expr), entry)
 
-    def put_words(self, shard: str, tag_row: int, words: Words) -> bool:
+    def put_words(self, shard: str, tag_row: int, words: ViewedWords) -> bool:
         """Cache the words of a stored bitmap if there is room. Return whether they are cached."""
         return self._put((shard, tag_row), words)
 
-    def _use(self, key: CacheKey) -> RowSet | Words | None:
+    def _use(self, key: CacheKey) -> RowSet | ViewedWords | None:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
-    def _put(self, key: CacheKey, entry: RowSet | Words) -> bool:
+    def _put(self, key: CacheKey, entry: RowSet | ViewedWords) -> bool:
         with self._lock:
             if entry.nbytes + ENTRY_OVERHEAD_BYTES > self.max_bytes:
                 return False

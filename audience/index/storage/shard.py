@@ -20,7 +20,6 @@ from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup, StoredIds
-from audience.index.storage.croaring import Words
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.evaluation_notes import EvaluationNotes
 from audience.index.storage.layout import (
@@ -42,6 +41,7 @@ from audience.index.storage.shard_group import ShardGroup
 from audience.index.storage.shard_numbers import ShardNumbers
 from audience.index.storage.thresholds import KeptForms
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
+from audience.index.storage.viewed_words import ViewedWords
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
@@ -253,7 +253,7 @@ class Shard:
             form = self._forms[tag_row] = measure_form(self.load_bitmap(tag_row))
         return form
 
-    def load_words(self, tag_rows: Sequence[int]) -> list[Words]:
+    def load_words(self, tag_rows: Sequence[int]) -> list[ViewedWords]:
         """Return bitmaps of the tags file as packed words, which are cached if there is room."""
         found = self.cache.get_words(self.name, tag_rows)
         return [
@@ -261,9 +261,9 @@ class Shard:
             for tag_row, words in zip(tag_rows, found, strict=True)
         ]
 
-    def _make_words(self, tag_row: int) -> Words:
-        words = np.empty(-(-self.row_count // 64), dtype=np.uint64)
-        fill_words(self.load_bitmap(tag_row), words)
+    def _make_words(self, tag_row: int) -> ViewedWords:
+        words = ViewedWords(-(-self.row_count // 64))
+        fill_words(self.load_bitmap(tag_row), words.words)
         self.cache.put_words(self.name, tag_row, words)
         return words
 

@@ -13,11 +13,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.storage import packed_words
+from audience.index.storage import packed_words, word_memory
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, ViewFrozen, Words, choose_operations, load_frozen_view
 
-FROZEN_COOKIE, BITSET_CONTAINER, ALIGNMENT = 13766, 1, 4096
+FROZEN_COOKIE, BITSET_CONTAINER = 13766, 1
 VIEWED_ROWS = 1 << 16  # that a view believes each container to have; operations that use it are not called
 
 
@@ -34,7 +34,7 @@ class ViewedWords:
     (2, BitMap([65536, 65538]))
     """
 
-    __slots__ = ("_containers", "_view", "words")
+    __slots__ = ("_containers", "_view", "nbytes", "words")
 
     def __init__(self, size: int):
         whole = -(-size // CONTAINER_WORDS) * CONTAINER_WORDS
@@ -42,6 +42,7 @@ class ViewedWords:
         self._containers: Words = memory[: 8 * whole].view(np.uint64)
         self._containers[size:] = 0
         self.words = self._containers[:size]
+        self.nbytes = len(memory)
         view = _load_view() if size else None
         self._view = None if view is None else view(memory)  # the words are kept for as long as it is
 
@@ -50,6 +51,18 @@ class ViewedWords:
         if self._view is None:
             return int(np.bitwise_count(self.words).sum(dtype=np.int64))
         return choose_operations(self.words.nbytes).intersection_cardinality(self._view, self._view)
+
+    def count_shared(self, other: "ViewedWords") -> int:
+        """Return the number of bits that are set in both, which are as many words.
+
+        >>> first, second = ViewedWords(10), ViewedWords(10)
+        >>> first.words[:], second.words[:] = 6, 3
+        >>> first.count_shared(second)
+        10
+        """
+        if self._view is None or other._view is None:
+            return int(np.bitwise_count(self.words & other.words).sum(dtype=np.int64))
+        return choose_operations(self.nbytes).intersection_cardinality(self._view, other._view)
 
     def to_bitmap(self) -> BitMap:
         """Return the rows whose bits are set, in a bitmap of their own."""
@@ -85,8 +98,6 @@ def _allocate(size: int) -> NDArray[np.uint8]:
     kinds = np.full(count, BITSET_CONTAINER, dtype=np.uint8)
     keys = np.arange(count, dtype=np.uint16)
     added = np.concatenate([keys.view(np.uint8), sizes.view(np.uint8), kinds, header.view(np.uint8)])
-    memory = np.empty(8 * size + len(added) + ALIGNMENT, dtype=np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    aligned = memory[start : start + 8 * size + len(added)]
-    aligned[8 * size :] = added
-    return aligned
+    memory = word_memory.allocate(8 * size + len(added))
+    memory[8 * size :] = added
+    return memory

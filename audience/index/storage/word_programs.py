@@ -23,40 +23,25 @@ from audience.index.storage.viewed_words import ViewedWords
 
 BUFFER_WORDS = 1 << 18  # of all buffers together: two megabytes; with half of it, fifty operands take a tenth longer
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 16
-MAX_KEPT_RESULTS, MAX_KEPT_WORDS = 4, 1 << 17  # results of different lengths, and the words of each
-MAX_KEPT_BUFFERS = 64  # numbers and lengths of buffers that were taken
-PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
+MAX_KEPT_LENGTHS = 4
 
 
 class _Kept(threading.local):
     """Memory that each thread uses again: new memory costs as much as some steps."""
 
     def __init__(self) -> None:
-        self.memory: Words = np.empty(0, dtype=np.uint64)
-        self.buffers: dict[tuple[int, int], list[Words]] = {}  # parts of it, by their number and length
-        self.results: dict[int, ViewedWords] = {}  # by length
+        self.buffers: dict[int, list[ViewedWords]] = {}  # by length
 
-    def take_buffers(self, count: int, length: int) -> list[Words]:
-        """Return *count* buffers of *length* words to overwrite."""
-        buffers = self.buffers.get((count, length))
+    def take_buffers(self, count: int, length: int) -> list[ViewedWords]:
+        """Return *count* buffers of *length* words, or more, to overwrite."""
+        buffers = self.buffers.get(length)
         if buffers is None:
-            distance = length + PADDING_WORDS
-            if len(self.memory) < count * distance:
-                self.memory, self.buffers = np.empty(count * distance, dtype=np.uint64), {}
-            elif len(self.buffers) >= MAX_KEPT_BUFFERS:
-                self.buffers = {}
-            buffers = [self.memory[start : start + length] for start in range(0, count * distance, distance)]
-            self.buffers[count, length] = buffers
+            if len(self.buffers) >= MAX_KEPT_LENGTHS:
+                self.buffers.clear()
+            buffers = self.buffers[length] = []
+        while len(buffers) < count:
+            buffers.append(ViewedWords(length))
         return buffers
-
-    def take_result(self, length: int) -> ViewedWords:
-        """Return *length* words for a result."""
-        result = self.results.get(length)
-        if result is None:
-            if len(self.results) >= MAX_KEPT_RESULTS:
-                self.results.clear()
-            result = self.results[length] = ViewedWords(length)
-        return result
 
 
 _KEPT = _Kept()
@@ -99,6 +84,24 @@ class WordProgram:
         """Return the number of words of a block."""
         fitting = BUFFER_WORDS // max(self.buffer_count, 1)
         return min(max(1 << fitting.bit_length() - 1, MIN_BLOCK_WORDS), MAX_BLOCK_WORDS)
+
+    @cached_property
+    def counted(self) -> tuple[tuple[Step, ...], tuple[tuple[int, int, int], ...]]:
+        """Return the steps before rows are counted, and which slots then have how many rows in common: a sum of terms.
+
+        The last intersection is counted without its words: `a AND NOT b` has the rows of a less those of a and b.
+        """
+        steps, slot = self.steps, self.result.slot
+        assert slot is not None
+        match steps:
+            case [*first, Step(np.invert, inverted, None, other), Step(np.bitwise_and, left, int(right), out)] if (
+                out == slot and other in (left, right) and left != right
+            ):
+                plain = left if right == other else right
+                return tuple(first), ((1, plain, plain), (-1, plain, inverted))
+            case [*first, Step(np.bitwise_and, left, int(right), out)] if out == slot:
+                return tuple(first), ((1, left, right),)
+        return steps, ((1, slot, slot),)
 
     def choose_length(self, size: int) -> int:
         """Return the number of words of a block of operands of *size* words."""
@@ -279,52 +282,60 @@ def _write_twice(writer: ProgramWriter, operands: Iterable[Value]) -> Value:
     return twice
 
 
-def count_rows(program: WordProgram, operands: Sequence[Words], row_count: int) -> int:
+def count_rows(program: WordProgram, operands: Sequence[ViewedWords], row_count: int) -> int:
     """Return the number of rows, out of *row_count* that are not deleted, in the result of *program*."""
-    size, counted = len(operands[0]), 0
+    size = len(operands[0].words)
     length = program.choose_length(size)
-    result, buffers = _KEPT.take_result(length), _KEPT.take_buffers(program.buffer_count, length)
-    if length == size:
-        _take_steps(program, [*operands, *buffers], result.words)
-        counted = result.count()
+    buffers = _KEPT.take_buffers(max(program.buffer_count, 1), length)
+    slots = [*operands, *buffers]
+    if length < size:
+        counted = _count_blocks(program, operands, buffers, length)
     else:
-        for start in range(0, size, length):
-            _take_block(program, operands, buffers, start, result.words)
-            result.words[size - start :] = 0
-            counted += result.count()
+        steps, counts = program.counted
+        _take_steps(steps, [each.words for each in slots])
+        counted = sum([sign * slots[left].count_shared(slots[right]) for sign, left, right in counts])
     return row_count - counted if program.result.complemented else counted
 
 
-def find_rows(program: WordProgram, operands: Sequence[Words]) -> RowSet:
-    """Return the rows in the result of *program*."""
-    size = len(operands[0])
-    length = program.choose_length(size)
-    result = _KEPT.take_result(size) if size <= MAX_KEPT_WORDS else ViewedWords(size)
-    buffers = _KEPT.take_buffers(program.buffer_count, length)
+def _count_blocks(
+    program: WordProgram, operands: Sequence[ViewedWords], buffers: Sequence[ViewedWords], length: int
+) -> int:
+    """Return the number of rows in the slot of the result."""
+    counted, size = 0, len(operands[0].words)
     for start in range(0, size, length):
-        _take_block(program, operands, buffers, start, result.words[start : start + length])
+        taken = min(length, size - start)
+        slots = [each.words[start : start + taken] for each in operands] + [each.words[:taken] for each in buffers]
+        _take_steps(program.steps, slots)
+        assert program.result.slot is not None
+        counted += int(np.bitwise_count(slots[program.result.slot]).sum(dtype=np.int64))
+    return counted
+
+
+def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
+    """Return the rows in the result of *program*."""
+    size, slot = len(operands[0].words), program.result.slot
+    assert slot is not None
+    length = program.choose_length(size)
+    buffers = _KEPT.take_buffers(program.buffer_count, length)
+    if length == size:
+        slots = [*operands, *buffers]
+        _take_steps(program.steps, [each.words for each in slots])
+        result = slots[slot]
+    else:
+        result = ViewedWords(size)
+        for start in range(0, size, length):
+            found = result.words[start : start + length]
+            slots_of_block = [each.words[start : start + length] for each in operands]
+            slots_of_block += [each.words[: len(found)] for each in buffers]
+            _take_steps(program.steps, slots_of_block)
+            found[:] = slots_of_block[slot]
     rows = result.to_bitmap()
     return RowSet(rows, program.result.complemented, 2 * len(rows))
 
 
-def _take_block(
-    program: WordProgram, operands: Sequence[Words], buffers: Sequence[Words], start: int, found: Words
-) -> None:
-    """Take all steps on the words of *operands* from *start* on, which may be fewer than a block at the end."""
-    length = min(len(found), len(operands[0]) - start)
-    slots = [words[start : start + length] for words in operands] + [each[:length] for each in buffers]
-    _take_steps(program, slots, found[:length])
-
-
-def _take_steps(program: WordProgram, slots: list[Words], found: Words) -> None:
-    """Take all steps on one block, whose operands and buffers are in *slots*, and write the result to *found*."""
-    result = program.result.slot
-    assert result is not None
-    if result < program.operand_count:
-        np.copyto(found, slots[result])
-    else:
-        slots[result] = found  # which is a buffer until then
-    for operation, left, right, out in program.steps:
+def _take_steps(steps: Iterable[Step], slots: Sequence[Words]) -> None:
+    """Take steps on the operands and buffers in *slots*."""
+    for operation, left, right, out in steps:
         if right is None:
             operation(slots[left], slots[out])
         else:
