@@ -159,7 +159,7 @@ def _count_tags(expr: Expr, shard: Shard) -> int | None:
         if shard.notes is not None:
             _note_at_once(shard.notes, expr, question)
         return count_tree_rows(question, shard)
-    if isinstance(expr, Threshold) and is_planned(expr, shard):
+    if isinstance(expr, Threshold) and is_planned(expr, shard, counts=True):
         return None  # its rows are cached when it is asked again
     chosen = choose_words(expr, question, shard, counts=True)
     if chosen is None:
@@ -212,15 +212,16 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
         case Nobody():
             return NO_ROWS
     question = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
-    if question is not None and has_few_rows(question, shard, counts=False):
-        if shard.notes is not None:
-            _note_at_once(shard.notes, expr, question)
-        return find_tree_rows(question, shard)
+    found = None if question is None else _find_uncached_tags(expr, question, shard)
+    if found is not None:
+        return found
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
         _note(expr, shard, CACHED)
         return cached
-    chosen = None if question is None else choose_words(expr, question, shard, counts=False)
+    chosen = None
+    if question is not None and (isinstance(expr, Threshold) or is_planned(expr, shard, counts=False)):
+        chosen = choose_words(expr, question, shard, counts=False)
     if chosen is not None:
         _note(expr, shard, WORDS)
         row_set = find_rows(*chosen)
@@ -233,6 +234,21 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
     else:
         shard.cache.offer(shard.name, expr, row_set)
     return row_set
+
+
+def _find_uncached_tags(expr: Expr, question: TagQuestion, shard: Shard) -> RowSet | None:
+    """Return rows that are found as fast as they are looked up in the cache: few ones, or those of a new object."""
+    if has_few_rows(question, shard, counts=False):
+        if shard.notes is not None:
+            _note_at_once(shard.notes, expr, question)
+        return find_tree_rows(question, shard)
+    if isinstance(expr, Threshold) or is_planned(expr, shard, counts=False):
+        return None
+    chosen = choose_words(expr, question, shard, counts=False)
+    if chosen is None:
+        return None
+    _note(expr, shard, WORDS)
+    return find_rows(*chosen)
 
 
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from audience.index.query.tag_questions import TagQuestion
 from audience.index.query.tag_trees import Reached, is_plain_threshold
-from audience.index.query.word_expressions import find_program
 from audience.index.storage import packed_words
 from audience.index.storage.evaluation_notes import WORDS, EvaluationNotes, Way
 from audience.index.storage.shard import Shard
@@ -29,9 +28,9 @@ FIXED = 3_500.0  # of a program
 LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
 
 
-def is_planned(expr: Expr, shard: Shard) -> bool:
-    """Return whether words were chosen to count the rows of the same object before."""
-    kept = shard.word_plans.get((id(expr), True))
+def is_planned(expr: Expr, shard: Shard, *, counts: bool) -> bool:
+    """Return whether words were chosen to count, or to find, the rows of the same object before."""
+    kept = shard.word_plans.get((id(expr), counts))
     return kept is not None and kept[0] is expr
 
 
@@ -50,19 +49,18 @@ def choose_words(expr: Expr, question: TagQuestion, shard: Shard, *, counts: boo
             _note_costs(shard.notes, expr, question, kept[1], shard, counts=counts)
         tag_rows = kept[1].tag_rows
         return kept[1].program, shard.cache.find_words(shard.name, tag_rows) or shard.load_words(tag_rows)
-    program, tag_rows = find_program(question.tree), tuple([operand.tag_row for operand in question.operands])
-    if program is None or -1 in tag_rows:  # no device has a tag
+    plan = question.plan
+    if plan is None:
         return None
-    plan = WordPlan(program, tag_rows)
     if shard.notes is not None:
         _note_costs(shard.notes, expr, question, plan, shard, counts=counts)
-    cost = estimate_words(program, shard.row_count, counts=counts)
+    cost = estimate_words(plan.program, shard.row_count, counts=counts)
     gain = _estimate_roaring(question, shard, enough=cost) - cost
-    words = _load_useful(tag_rows, gain, shard) if gain > 0 else None
+    words = _load_useful(plan.tag_rows, gain, shard) if gain > 0 else None
     if words is None:
         return None
     shard.keep_word_plan(expr, counts, plan)
-    return program, words
+    return plan.program, words
 
 
 def _note_costs(

@@ -18,7 +18,10 @@ from audience.index.query.tag_trees import (
     find_tree,
     list_terms,
 )
+from audience.index.query.word_expressions import find_program
+from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.shard import Operand, Shard
+from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 
 # Nanoseconds, measured.
@@ -30,11 +33,16 @@ MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union leaves some rows out; the
 
 
 class TagQuestion(NamedTuple):
-    """Expression over tags of a shard: its tree, the bitmaps in it, and the estimated time to count its rows."""
+    """Expression over tags of a shard: its tree, the bitmaps in it, and the estimated time to count its rows.
+
+    `plan` is how words would be combined; None if that cannot be of use, or has no steps.
+    """
 
     tree: TagTree
     operands: list[Operand]
+    bitmaps: list[BitMap]
     cost: float
+    plan: WordPlan | None
 
 
 def read_tags(expr: Expr, shard: Shard) -> TagQuestion | None:
@@ -46,9 +54,16 @@ def read_tags(expr: Expr, shard: Shard) -> TagQuestion | None:
     operands = None if tree is None else _find_operands(tree, shard)
     if tree is None or operands is None:
         return None
-    question = TagQuestion(tree, operands, _estimate_cost(tree, operands, shard))
+    cost, bitmaps = _estimate_cost(tree, operands, shard), [operand.rows.bitmap for operand in operands]
+    plan = None if cost < _find_bound(len(operands), shard) else _plan_words(tree, operands)
+    question = TagQuestion(tree, operands, bitmaps, cost, plan)
     shard.keep_tag_question(expr, question)
     return question
+
+
+def _plan_words(tree: TagTree, operands: Sequence[Operand]) -> WordPlan | None:
+    program, tag_rows = find_program(tree), tuple([operand.tag_row for operand in operands])
+    return None if program is None or -1 in tag_rows else WordPlan(program, tag_rows)  # -1: no device has the tag
 
 
 def _find_operands(tree: TagTree, shard: Shard) -> list[Operand] | None:
@@ -61,7 +76,11 @@ def _find_operands(tree: TagTree, shard: Shard) -> list[Operand] | None:
 def has_few_rows(question: TagQuestion, shard: Shard, *, counts: bool) -> bool:
     """Return whether words cannot save more than they take, when rows are counted, or a bitmap is made of them."""
     cost = question.cost if counts else question.cost / MADE_BITMAP
-    return cost < MIN_COST * (1 + len(question.operands) * (WORD_CALL + WORD_ROW * shard.row_count))
+    return cost < _find_bound(len(question.operands), shard)
+
+
+def _find_bound(operand_count: int, shard: Shard) -> float:
+    return MIN_COST * (1 + operand_count * (WORD_CALL + WORD_ROW * shard.row_count))
 
 
 def _estimate_cost(tree: TagTree, operands: Sequence[Operand], shard: Shard) -> float:

@@ -33,8 +33,7 @@ class _Combination:
     __slots__ = ("_bitmaps", "_note", "_operands", "_shard")
 
     def __init__(self, question: TagQuestion, shard: Shard, note: thresholds.Note | None = None):
-        self._operands, self._shard, self._note = question.operands, shard, note
-        self._bitmaps = [operand.rows.bitmap for operand in question.operands]
+        self._operands, self._bitmaps, self._shard, self._note = question.operands, question.bitmaps, shard, note
 
     def find(self, tree: Tree) -> BitMap:
         """Return the rows of *tree*, in a bitmap that may be shared."""
@@ -58,6 +57,9 @@ class _Combination:
             return _unite_bitmaps(bitmaps).union_cardinality(last_bitmap)
         if not isinstance(tree, Intersection):
             return len(self.find(tree))
+        if len(tree.plain) == 2 and not tree.subtracted:
+            one, other = self._find_all(tree.plain)
+            return one.intersection_cardinality(other)
         first, *others = self._order(tree.plain)
         if tree.subtracted:
             *subtracted, last = tree.subtracted
