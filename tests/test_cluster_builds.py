@@ -308,7 +308,8 @@ def start_head(dask: DaskProcesses, table: Path, index: Path) -> subprocess.Pope
 
 def finish_head(head: subprocess.Popen) -> str:
     """The last line that *head* prints."""
-    output, errors = head.communicate(timeout=120)
+    output, errors = head.stdout.read(), head.stderr.read()  # `communicate` would lose lines that are buffered here
+    head.wait(timeout=120)
     assert errors == "" or "distributed" in errors, errors
     assert output
     return output.splitlines()[-1]

@@ -169,9 +169,30 @@ def test_membership_reads_no_lookup_table(store, url, tmp_path, monkeypatch):
     assert sum(nbytes for *_, nbytes in requests) < 600_000  # the table of hashes alone has 1.6 MB
 
 
-def test_an_opening_that_is_missing_is_not_needed(pushed, local):
-    storage = open_object_storage(pushed)
+def test_values_of_a_range_are_read_together(store, url, tmp_path):
+    number = pl.int_range(200_000, eager=True)
+    marks = pl.DataFrame({f"{seed}": number.hash(seed) % 30 for seed in range(12)}).select(pl.concat_list(pl.all()))
+    table = pl.DataFrame({"token": number.cast(pl.String), "mark": marks.to_series()})
+    local = DeviceIndex.build(table, tmp_path / "devices.index")
+    local.push(url)
+    delete_openings(url)  # a small file is there as a whole
+    for ask in (lambda index: index.count("mark < 25"), lambda index: index.member("7", ["mark < 25"])):
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        remote = DeviceIndex.open(url)
+        store.take()
+        assert ask(remote) == ask(local)
+        requests = [request for request in store.take() if ".tags." in request[1]]
+        assert len(requests) <= 3, requests
+        assert sum(nbytes for *_, nbytes in requests) > 500_000
+
+
+def delete_openings(url):
+    storage = open_object_storage(url)
     storage.client.delete([each.key for each in storage.client.list("openings")])
+
+
+def test_an_opening_that_is_missing_is_not_needed(pushed, local):
+    delete_openings(pushed)
     assert DeviceIndex.open(pushed).count("age < 30") == local.count("age < 30")
 
 

@@ -104,7 +104,7 @@ def lazy_union(tag_rows: Collection[int], disjoint: bool, shard: Shard) -> LazyU
 def bit_slices(attribute: StoredAttribute, shard: Shard) -> tuple[BitMap, list[BitMap]]:
     """Return the rows that have a value, and the slices of a bit-sliced attribute, lowest bit first."""
     first_slice = attribute.start + attribute.value_count
-    present, *slices = (shard.load_bitmap(row) for row in range(first_slice, attribute.stop))
+    present, *slices = shard.load_bitmaps(range(first_slice, attribute.stop))
     return present, slices
 
 

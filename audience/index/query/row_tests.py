@@ -151,7 +151,8 @@ def _test_ranks(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: 
     if attribute.bit_slicing is not None:
         return _test_sliced_rank(attribute, ranges, shard)
     ranks = [rank for start, stop in ranges for rank in range(start, stop)]
-    return _require_any([shard.load_bitmap(attribute.start + rank).__contains__ for rank in ranks])
+    loaded = shard.load_bitmaps([attribute.start + rank for rank in ranks])  # in one request, if they are far away
+    return _require_any([bitmap.__contains__ for bitmap in loaded])
 
 
 def _test_sliced_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> RowTest:

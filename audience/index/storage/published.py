@@ -52,6 +52,10 @@ class StoredFile(Protocol):
     def data(self) -> memoryview:
         """Return the address space of the file."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Return whether each load is a request to another machine."""
+
     def load(self, start: int, stop: int) -> None:
         """Make the bytes from *start*, the beginning of a page, up to *stop* available in `data`."""
 
@@ -133,6 +137,8 @@ class Storage(Protocol):
 
 class LocalFile:
     """File on the local disk, mapped into memory as a whole."""
+
+    is_remote = False
 
     def __init__(self, path: Path):
         self.path = str(path)

@@ -40,6 +40,8 @@ class RemoteFile:
         nearby: Source of blocks that is asked before the object is.
     """
 
+    is_remote = True
+
     def __init__(
         self,
         path: str,

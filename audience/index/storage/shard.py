@@ -274,7 +274,7 @@ class Shard:
     def load_bitmaps(self, tag_rows: Collection[int]) -> list[BitMap]:
         """Return the bitmaps in several rows of the tags file; blocks of many are verified together."""
         missing = [tag_row for tag_row in tag_rows if tag_row not in self._bitmaps]
-        if len(missing) > MIN_VERIFIED_TOGETHER:
+        if len(missing) > (1 if self._data_files[TAGS].is_remote else MIN_VERIFIED_TOGETHER):
             self._bitmaps.update(zip(missing, self.read_bitmaps(missing), strict=True))
         return [self.load_bitmap(tag_row) for tag_row in tag_rows]
 

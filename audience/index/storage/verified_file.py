@@ -56,6 +56,7 @@ class VerifiedFile:
     def __init__(self, file: StoredFile, load_checksums: Callable[[], NDArray[np.uint64]]):
         self.path = file.path
         self.data = file.data
+        self.is_remote = file.is_remote
         self._file = file
         self._load_checksums = load_checksums
         self._is_verified = bytearray(-(-len(file.data) // BLOCK_BYTES))  # of each block, 0 or 1

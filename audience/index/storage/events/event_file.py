@@ -111,6 +111,7 @@ class _LeadingPart:
         self.path = file.path
         self.data = file.data[:nbytes]
         self.load = file.load
+        self.is_remote = file.is_remote
         self.load_ranges = file.load_ranges
         self.reload = file.reload
         self.evict = file.evict
