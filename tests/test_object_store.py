@@ -460,6 +460,15 @@ def test_vacuum_deletes_what_no_kept_snapshot_needs(pushed, local, tmp_path, mon
     assert old.count("everyone") == 100
 
 
+@pytest.mark.parametrize("folder", ["shards", "records", "history", "openings", "drafts", "shards/feed", "other"])
+def test_vacuum_leaves_an_index_that_is_published_below(folder, pushed, tmp_path, monkeypatch):
+    below = f"{pushed}/{folder}"
+    DeviceIndex.build(generate_devices(100), tmp_path / "below.index").push(below)
+    monkeypatch.setattr(publishing, "MIN_AGE", timedelta(seconds=-5))
+    assert DeviceIndex.open(pushed).vacuum(1) == []
+    assert len(DeviceIndex.open(below).verify()) > 3
+
+
 @pytest.mark.parametrize(
     "words",
     [

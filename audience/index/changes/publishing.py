@@ -9,6 +9,7 @@ still be under way, is used by nobody.
 """
 
 import errno
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -67,7 +68,11 @@ from audience.index.storage.staged_storage import StagedStorage
 from audience.progress import Progress
 
 PROBE_FILE = "probe"
-OWN_OBJECTS = (SHARDS_FOLDER, RECORDS_FOLDER, HISTORY_OBJECTS, OPENING_OBJECTS, DRAFT_OBJECTS)
+# Keys of an index, but the head; those of another one that is published below it have more parts, or other ones.
+OWN_KEY_PATTERN = re.compile(
+    rf"(?:{SHARDS_FOLDER}|{RECORDS_FOLDER})/[0-9a-f]{{32}}/[^/]+|{HISTORY_OBJECTS}/[0-9a-f]{{32}}\.json"
+    rf"|{OPENING_OBJECTS}/[0-9a-f]{{32}}|{DRAFT_OBJECTS}/[0-9a-f]{{16}}/[^/]+"
+)
 MIN_AGE = timedelta(days=1)  # of an object that may be deleted; no publication takes so long
 
 
@@ -351,14 +356,13 @@ def vacuum_published(url: str, keep: int) -> list[str]:
         unneeded = [
             each.key
             for each in objects
-            if _is_own(each.key) and each.key not in needed and now is not None and now - each.modified > MIN_AGE
+            if OWN_KEY_PATTERN.fullmatch(each.key)
+            and each.key not in needed
+            and now is not None
+            and now - each.modified > MIN_AGE
         ]
         remote.client.delete(unneeded)
     return unneeded
-
-
-def _is_own(key: str) -> bool:
-    return key.partition("/")[0] in OWN_OBJECTS and key.count("/") <= 2
 
 
 def _list_needed(remote: ObjectStorage, head: Head, current: Manifest) -> set[str]:
