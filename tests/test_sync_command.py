@@ -206,6 +206,27 @@ def test_a_sync_of_bare_tags_leaves_names_of_other_attributes_alone(audience, sa
     assert audience("status", "d.index")[0] == 0
 
 
+def test_a_tag_that_was_left_out_is_stale_when_its_name_is_its_own(audience, sandbox, tmp_path):
+    """The name was also that of a city, so that the sync of all bare tags had left it out."""
+    from audience import DeviceIndex
+
+    rows = {"registration_id": ["r1", "r2"], "tags": [["vip", "new"], ["vip"]], "city": ["x", None]}
+    DeviceIndex.build(pl.DataFrame(rows), tmp_path / "d.index", replace=True)
+    (tmp_path / "c.toml").write_text('[tag]\nat = ["engagelab"]\n[city]\nnames.engagelab = { x = "c", y = "vip" }\n')
+    assert audience(*sync_words(sandbox))[0] == 0
+    assert sandbox.tags("engagelab") == {"c": ["r1"], "new": ["r1"]}
+    (tmp_path / "c.toml").write_text('[tag]\nat = ["engagelab"]\n[city]\nnames.engagelab = { x = "c" }\n')
+
+    def plan(text):
+        _, out, _ = audience("plan", "d.index", text, "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+        return bool(json.loads(out)["native"]), [each["code"] for each in json.loads(out)["reasons"]]
+
+    assert plan("vip") == (False, ["stale-at-vendor"]) and plan("new") == (True, [])
+    assert audience(*sync_words(sandbox))[0] == 0
+    assert sandbox.tags("engagelab") == {"c": ["r1"], "new": ["r1"], "vip": ["r1", "r2"]}
+    assert plan("vip") == plan("new") == (True, [])
+
+
 def test_a_dry_run_changes_nothing(audience, sandbox):
     code, out, _ = audience(*sync_words(sandbox, "--dry-run", "--json"))
     plan = json.loads(out)

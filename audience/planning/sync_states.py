@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from time import time
 
+from audience._fs.checksums import hash128
 from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import find_id_column
 from audience.index.schema.columns import SHARED_ID_ROLES
 from audience.index.storage.bitmaps import BitMap
-from audience.language.ast import Expr, Has, Not, Tag, all_of
+from audience.language.ast import AttributeAtom, Expr, Has, Not, Tag, all_of
 from audience.planning.catalog.catalog import Catalog, with_column_types
 from audience.planning.catalog.value_keys import value_keys_of
 from audience.planning.catalog.vendor_names import to_vendor_tag
-from audience.planning.synced_tags import SyncedTags, TagGroup
+from audience.planning.synced_tags import SyncedTags, TagGroup, group_of
 from audience.planning.tag_names import find_call_problems, format_vendor_name, has_same_naming, name_index_tags
 from audience.tag_sync.changes import compare_tags
 from audience.tag_sync.desired import digest_devices, read_desired_tags
@@ -145,16 +146,20 @@ class IndexedApplication:
         }
         return not names <= {self.find_name(tag)}
 
-    def find_difference(self, sync: AttributeSync, group: TagGroup) -> str | None:
-        """Return how the tags of *group* at the vendor differ from those of the index, or None."""
-        digest = digest_devices(self.index.snapshot.manifest)
-        if sync.devices_digest == digest and self._has_one_id_column():
+    def find_difference(self, sync: AttributeSync, atom: AttributeAtom) -> str | None:
+        """Return how the tags at the vendor that *atom* is about differ from those of the index, or None."""
+        digest, group = digest_devices(self.index.snapshot.manifest), group_of(atom)
+        if sync.devices_digest == digest and self._has_one_id_column() and not self._may_be_left_out(atom):
             return None
-        differences, key = self._comparisons.differences, (digest, group, sync.named.naming)
+        differences, key = self._comparisons.differences, (digest, group, hash128(repr(self.catalog).encode()))
         if key not in differences:
             differences[key] = self._compare(group)
         reason = differences[key]
         return None if reason is None else f"{reason} since the sync to snapshot {sync.snapshot:,}"
+
+    def _may_be_left_out(self, atom: AttributeAtom) -> bool:
+        """Return whether the index has a tag that the vendor has not: its name may have been that of another one."""
+        return isinstance(atom, Tag) and self.find_tag(self.find_name(atom)) is None and self.index.count(atom) > 0
 
     def _has_one_id_column(self) -> bool:
         """Return whether the versions of the vendor that share the application have the same ids in the index."""

@@ -128,8 +128,8 @@ class SyncedApplication(Protocol):
     def find_tag(self, name: str) -> Tag | None:
         """Return the tag of the index of which the vendor's *name* was set at any device, or None."""
 
-    def find_difference(self, sync: "AttributeSync", group: TagGroup) -> str | None:
-        """Return how the tags of *group* that *sync* has set differ from those of the index, or None."""
+    def find_difference(self, sync: "AttributeSync", atom: AttributeAtom) -> str | None:
+        """Return how the tags of *atom* that *sync* has set differ from those of the index, or None."""
 
     def find_name_problem(self, tag: Tag) -> Problem | None:
         """Return why no call can set *tag*, or None."""
@@ -222,7 +222,7 @@ class SyncedTags:
             return f"the index spells {render(atom)} otherwise, and the sync has set that spelling"
         if other := self._find_other_owner(atom, here):
             return other
-        if difference := here.find_difference(sync, group):
+        if difference := here.find_difference(sync, atom):
             return difference
         if without_key := here.count_without_key(group):
             kind = facts.application.key_type
