@@ -260,7 +260,8 @@ def _transpose_bits(slices: Sequence[WordBytes], size: int) -> Words:
     #   bit                0 1 2 3 …        after the swap of eighths
     #   array 0, slice 0   a b c d          a A c C
     #   array 1, slice 1   A B C D          b B d D
-    words = np.zeros((8, size + PADDING_WORDS), dtype=np.uint64)
+    words = np.empty((8, size + PADDING_WORDS), dtype=np.uint64)
+    words[len(slices) :] = 0
     for row, slice_ in zip(words, slices, strict=False):
         row.view(np.uint8)[: 8 * size] = slice_
     spare = np.empty(4 * (size + PADDING_WORDS), dtype=np.uint64)
