@@ -570,6 +570,16 @@ def test_a_store_that_cannot_be_reached(store, capsys, monkeypatch):
     assert "the store cannot be reached" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["", "127.0.0.1:9000", "localhost:9000", "nonsense", "ftp://host", "https://", " "]
+)
+def test_an_endpoint_that_is_no_address_is_named(endpoint, store, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    for words in (["count", "s3://devices/x.index", "everyone"], ["index", "build", "s3://devices/t.csv", "-o", "x"]):
+        assert command(*words) == 2
+        assert "bad-url: AWS_ENDPOINT_URL is not the address of a store" in capsys.readouterr().err
+
+
 def test_an_endpoint_without_tls_wants_a_word(store, capsys, monkeypatch):
     monkeypatch.delenv("AWS_ALLOW_HTTP")
     assert command("count", "s3://devices/x.index", "everyone") == 2

@@ -4,6 +4,7 @@ The only module that imports obstore.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from configparser import ConfigParser, Error
 from datetime import timedelta
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from audience.errors import InvalidIndexError, Problem
+
 EXTRA_HINT = "pip install 'audience[cloud]'"
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 TRUE_WORDS = ("1", "true", "yes", "on")
 CREDENTIALS_HINTS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -57,6 +61,8 @@ def find_s3_address(bucket: str, environment: Mapping[str, str]) -> dict[str, An
     ...                             "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true"})
     {'virtual_hosted_style_request': True, 'endpoint': 'https://devices.oss-cn-hangzhou.aliyuncs.com'}
     """
+    for name in ENDPOINT_VARIABLES:
+        _require_endpoint(name, environment.get(name))
     endpoint = (environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "").rstrip("/")
     if environment.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() not in TRUE_WORDS:
         return {"endpoint": endpoint} if endpoint else {}
@@ -65,6 +71,13 @@ def find_s3_address(bucket: str, environment: Mapping[str, str]) -> dict[str, An
     address = urlsplit(endpoint)
     host = address.netloc if address.netloc.startswith(f"{bucket}.") else f"{bucket}.{address.netloc}"
     return {"virtual_hosted_style_request": True, "endpoint": address._replace(netloc=host).geturl()}
+
+
+def _require_endpoint(name: str, value: str | None) -> None:
+    """Raise InvalidIndexError for a variable that is set, but to no address: the client would panic over it."""
+    if value is not None and not re.fullmatch(r"https?://[^/\s]+\S*", value):
+        message = f"{name} is not the address of a store"
+        raise InvalidIndexError(Problem("bad-url", message, hint=f"write {name}=https://HOST, or unset it"))
 
 
 def read_aws_profile() -> dict[str, str]:
