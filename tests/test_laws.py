@@ -352,6 +352,7 @@ def test_only_everyone_becomes_broadcast(expr):
 
 
 @example([BARE_DEVICE | {"age": 0}], Has("age"), "all")
+@example([BARE_DEVICE], parse("NOT anniversary(active) = 04-01"), None)
 @given(device_row_lists, index_forms(index_leaf), st.sampled_from([None, "all"]))
 def test_requests_reach_each_target_device_once(devices, expr, vendor_has):
     oracle_devices = make_oracle_devices(devices)
@@ -360,13 +361,18 @@ def test_requests_reach_each_target_device_once(devices, expr, vendor_has):
     with tempfile.TemporaryDirectory() as folder:
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for name in vendor_names(can="emit"):
-            requests = plan(expr, name, index, vendor_has=vendor_has).requests()
-            parts = [get_vendor(name).parse(payload) for payload in requests]
+            planned = plan(expr, name, index, vendor_has=vendor_has)
+            parts = [get_vendor(name).parse(payload) for payload in planned.requests()]
             known_devices = {key: add_keys(device) for key, device in oracle_devices.items()}
             at_vendor = known_devices if reads_keys_as_tags(get_vendor(name)) else oracle_devices
             reached = Counter(
-                device_name for part in parts for device_name, device in at_vendor.items() if is_inside(part, device)
+                device_name
+                for part in parts[: len(planned.native)]
+                for device_name, device in at_vendor.items()
+                if is_inside(part, device)
             )
+            for listed in parts[len(planned.native) :]:  # ids of this index, also where the vendor takes ids of users
+                reached.update(listed.values)
             assert reached == Counter(expected), name
 
 
