@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -308,8 +309,9 @@ def start_head(dask: DaskProcesses, table: Path, index: Path) -> subprocess.Pope
 
 def finish_head(head: subprocess.Popen) -> str:
     """The last line that *head* prints."""
-    output, errors = head.stdout.read(), head.stderr.read()  # `communicate` would lose lines that are buffered here
-    head.wait(timeout=120)
+    with head, ThreadPoolExecutor(1) as reader:  # `communicate` would lose lines that are buffered here already
+        reading = reader.submit(head.stderr.read)
+        output, errors = head.stdout.read(), reading.result()
     assert errors == "" or "distributed" in errors, errors
     assert output
     return output.splitlines()[-1]
