@@ -118,6 +118,21 @@ def test_nearest_file_above_the_working_folder_is_found(project, monkeypatch):
     assert words_of("plan i a") == ["plan", "i", "a"]
 
 
+def test_file_may_begin_with_a_byte_order_mark_and_name_the_home_folder(project, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    project('\ufeffcatalog = "~/crm/c.toml"')
+    assert words_of("plan i a")[1] == "--catalog=/home/me/crm/c.toml"
+
+
+def test_link_to_a_file_that_is_gone_is_refused(project, monkeypatch):
+    project('catalog = "outer.toml"')
+    Path("a").mkdir()
+    Path("a/audience.toml").symlink_to("gone.toml")
+    monkeypatch.chdir("a")
+    with pytest.raises(ConfigError, match=r"unreadable-file: audience\.toml: it links to gone\.toml"):
+        find_project_file(None, {})
+
+
 def test_file_that_anybody_can_write_is_refused(project, monkeypatch):
     project('catalog = "c.toml"').chmod(0o666)
     for named in (None, "audience.toml"):

@@ -24,7 +24,7 @@ def find_project_file(named: str | None, environment: Mapping[str, str] = os.env
         environment: Environment variables. An empty AUDIENCE_CONFIG is for no file.
 
     Raises:
-        ConfigError: The file belongs to another user, or every user can write it.
+        ConfigError: The file belongs to another user, every user can write it, or it links to a file that is gone.
 
     >>> find_project_file(None, {"AUDIENCE_CONFIG": ""}), find_project_file("crm.toml")
     (None, PosixPath('crm.toml'))
@@ -36,11 +36,20 @@ def find_project_file(named: str | None, environment: Mapping[str, str] = os.env
         working = Path.cwd()
     except OSError:  # it was removed
         return None
-    found = next((folder / FILE_NAME for folder in (working, *working.parents) if (folder / FILE_NAME).exists()), None)
+    places = (folder / FILE_NAME for folder in (working, *working.parents))
+    found = next((place for place in places if os.path.lexists(place)), None)
     if found is None:
         return None
     shown = Path(os.path.relpath(found, working))
-    return _require_own(_require_unshared(shown))
+    return _require_own(_require_unshared(_require_target(shown)))
+
+
+def _require_target(path: Path) -> Path:
+    """Return *path*. Raises ConfigError for a link to a file that is gone: the next file above is not meant."""
+    if not path.exists():
+        message, hint = f"{path}: it links to {path.readlink()}, which is gone", f"set {VARIABLE}= to use no file"
+        raise ConfigError(Problem("unreadable-file", message, hint=hint))
+    return path
 
 
 def _require_unshared(path: Path) -> Path:

@@ -48,13 +48,14 @@ class ConfigText:
         return Problem(code, f"{self.path}, line {line}: {message}", hint=hint)
 
     def resolve(self, location: str) -> str:
-        """Return *location* with a path relative to the folder of the file; a URL stays as it is."""
+        """Return *location* with a path relative to the folder of the file; a URL stays as it is, and ~ is a home."""
         scheme, colon, rest = location.partition(":")
         if colon and scheme in TABLE_SCHEMES:
             return location if scheme == "iceberg" else f"{scheme}:{self.resolve(rest)}"
         if "://" in location or is_url(location):
             return location
-        path = str(self.path.parent / location)
+        found = Path(location).expanduser() if location.startswith("~/") else location
+        path = str(self.path.parent / found)
         return f"./{path}" if path.startswith("-") else path  # or it would be read as an option
 
 
@@ -108,7 +109,7 @@ def read_project_file(path: Path) -> ProjectFile:
         ConfigError: It cannot be read, or has problems; each is named with its line.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise ConfigError(Problem("unreadable-file", f"{path}: {reason}", hint="name a UTF-8 TOML file")) from error

@@ -39,7 +39,7 @@ def read_catalog(path: str | Path) -> Catalog:
         CatalogError: With the line of each problem.
     """
     try:
-        return parse_catalog(Path(path).read_text("utf-8"))
+        return parse_catalog(Path(path).read_text("utf-8-sig"))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CatalogError(Problem("unreadable-file", f"{path}: {reason}", hint="name a UTF-8 TOML file")) from error
