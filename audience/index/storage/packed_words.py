@@ -89,28 +89,22 @@ def mask_to_bitmap(mask: NDArray[np.bool_]) -> BitMap:
     return words_to_bitmap(words)
 
 
-def rows_with_numbers(bit_slices: Sequence[BitMap | WordBytes], is_wanted: NDArray[np.bool_], row_count: int) -> BitMap:
-    """Return the rows whose bit-sliced number is wanted, out of *row_count*.
-
-    Args:
-        bit_slices: Slice i has the rows whose number has bit i set: a bitmap, or the bytes of packed words.
-        is_wanted: Whether each number is wanted.
-        row_count: Number of rows; one that is in no slice has the number 0.
-
-    >>> rows_with_numbers([BitMap([1]), BitMap([1, 2])], np.array([False, False, True, True]), 3)
-    BitMap([1, 2])
-    """
-    lookup = NumberLookup([load_bytes(each, row_count) for each in bit_slices], is_wanted, row_count)
-    for start in lookup.starts:
-        lookup.look_up(start)
-    return lookup.to_bitmap()
-
-
 class NumberLookup:
     """Rows whose bit-sliced number is wanted, which are looked up in blocks; threads may share them.
 
-    The arguments are those of `rows_with_numbers`, slices as bytes of packed words. Numbers of one block stay in the
-    cache of the processor.
+    Numbers of one block stay in the cache of the processor.
+
+    Args:
+        slices: Slice i has the rows whose number has bit i set, as the bytes of packed words.
+        is_wanted: Whether each number is wanted.
+        row_count: Number of rows; one that is in no slice has the number 0.
+
+    >>> slices = [load_bytes(BitMap(rows), 3) for rows in ([1], [1, 2])]
+    >>> lookup = NumberLookup(slices, np.array([False, False, True, True]), 3)
+    >>> for start in lookup.starts:
+    ...     lookup.look_up(start)
+    >>> lookup.to_bitmap()
+    BitMap([1, 2])
     """
 
     def __init__(self, slices: Sequence[WordBytes], is_wanted: NDArray[np.bool_], row_count: int):
