@@ -69,7 +69,7 @@ def export_bitmaps(
         write_description(draft, content)
         shards = list(zip(snapshot.shards, live, strict=True))
         _write_devices(draft / DEVICES_FILE, shards, columns)
-        frames = _iter_bitmaps(shards, columns, progress)
+        frames = _iter_bitmaps(snapshot.shards, columns, progress)
         _write_bitmaps(draft / BITMAPS_FILES[chosen], chosen, frames)
     return content
 
@@ -168,11 +168,11 @@ def _cast_to(dtype: pl.DataType, values: pl.Series) -> pl.Series:
 
 
 def _iter_bitmaps(
-    shards: Sequence[tuple[Shard, NDArray[np.uint32]]], columns: Sequence[CarriedColumn], progress: Progress
+    shards: Sequence[Shard], columns: Sequence[CarriedColumn], progress: Progress
 ) -> Iterator[pl.DataFrame]:
     """Yield the bitmaps of each attribute of each shard, without those of values that no device has."""
     carried = {column.attribute: column for column in columns if column.has_bitmaps}
-    for number, (shard, _) in enumerate(shards):
+    for number, shard in enumerate(shards):
         progress("writing bitmaps", number, len(shards))
         renumber = _make_renumbering(shard)
         table = polars_bridge.read_value_table(shard)
