@@ -97,6 +97,10 @@ class IndexedApplication:
         return with_column_types(self.catalog, self.index.snapshot.roles, self.index.snapshot.zone)
 
     @cached_property
+    def _catalog_digest(self) -> str:
+        return hash128(repr(self.catalog).encode())
+
+    @cached_property
     def _state(self) -> TagState:
         return load_state(self.index.snapshot.storage, self.facts.application)
 
@@ -151,7 +155,7 @@ class IndexedApplication:
         digest, group = digest_devices(self.index.snapshot.manifest), group_of(atom)
         if sync.devices_digest == digest and self._has_one_id_column() and not self._may_be_left_out(atom):
             return None
-        differences, key = self._comparisons.differences, (digest, group, hash128(repr(self.catalog).encode()))
+        differences, key = self._comparisons.differences, (digest, group, self._catalog_digest)
         if key not in differences:
             differences[key] = self._compare(group)
         reason = differences[key]
