@@ -154,6 +154,8 @@ class DeviceSet:
 
         They have 64 bits if the index has more than 2³² rows.
         """
+        if len(self.bitmaps) == 1:  # most tables; all else would take as long as few rows
+            return bitmaps.bitmap_to_rows(self.bitmaps[0])
         if sum(shard.row_count for shard in self.snapshot.shards) > MAX_SHORT_ROWS:
             return self._list_long_rows()
         rows, first_row, position = np.empty(len(self), dtype=np.uint32), 0, 0

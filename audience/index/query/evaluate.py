@@ -24,7 +24,7 @@ from audience.index.query.physical_plan import choose_words, is_planned
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
-from audience.index.query.tag_questions import TagQuestion, has_few_rows, read_tags
+from audience.index.query.tag_questions import TagQuestion, find_question, read_tags
 from audience.index.query.tag_trees import JUNCTIONS, is_plain_threshold
 from audience.index.query.tree_rows import count_tree_rows, find_tree_rows
 from audience.index.query.validate import validate_and_expand
@@ -87,8 +87,13 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
     Raises:
         ExpressionError: The expression refers to something that the index does not have.
     """
+    shards = snapshot.evaluated_shards
+    question = find_question(expr, shards) if as_of is None else None
+    if question is not None and question.is_found_at_once:
+        found = exclude_deleted(find_tree_rows(question, shards[0]), shards[0])
+        return snapshot.split_rows([found])
     expanded = validate_and_expand(expr, snapshot, as_of)
-    return snapshot.split_rows(map_expr(find_live_rows, expanded, snapshot.evaluated_shards))
+    return snapshot.split_rows(map_expr(find_live_rows, expanded, shards))
 
 
 def find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
@@ -102,6 +107,10 @@ def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> 
     Raises:
         ExpressionError: The expression refers to something that the index does not have.
     """
+    shards = snapshot.evaluated_shards
+    question = find_question(expr, shards) if as_of is None else None
+    if question is not None and question.is_counted_at_once:
+        return count_tree_rows(question, shards[0])
     return count_expanded(validate_and_expand(expr, snapshot, as_of), snapshot, count_in_shard)
 
 
@@ -155,7 +164,7 @@ def _count_tags(expr: Expr, shard: Shard) -> int | None:
     question = read_tags(expr, shard)
     if question is None:
         return None
-    if has_few_rows(question, shard, counts=True):
+    if question.is_counted_at_once:
         if shard.notes is not None:
             _note_at_once(shard.notes, expr, question)
         return count_tree_rows(question, shard)
@@ -238,7 +247,7 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 
 def _find_uncached_tags(expr: Expr, question: TagQuestion, shard: Shard) -> RowSet | None:
     """Return rows that are found as fast as they are looked up in the cache: few ones, or those of a new object."""
-    if has_few_rows(question, shard, counts=False):
+    if question.is_found_at_once:
         if shard.notes is not None:
             _note_at_once(shard.notes, expr, question)
         return find_tree_rows(question, shard)

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audience.errors import DamagedError, Problem
-from audience.index.storage.croaring import LOCKED, MIN_UNLOCKED_BYTES, choose_operations, load_unlocked
+from audience.index.storage.croaring import (
+    LOCKED,
+    MIN_UNLOCKED_BYTES,
+    MIN_UNLOCKED_ROWS,
+    choose_operations,
+    load_unlocked,
+)
 
 __all__ = [
     "BitMap",
@@ -32,6 +38,7 @@ __all__ = [
 
 RowNumbers: TypeAlias = NDArray[np.uint32]
 
+ROW_TYPE = np.dtype(np.uint32)
 CONTAINER_ROWS = 1 << 16  # that a container covers
 MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
 MAX_REMOVED_SINGLY = 1_024  # rows that are removed from a bitmap one by one
@@ -96,8 +103,15 @@ def rows_to_bitmap(rows: NDArray[np.uint32]) -> BitMap:
 
 
 def bitmap_to_rows(bitmap: BitMap) -> NDArray[np.uint32]:
-    """Return the row numbers of *bitmap* in rising order."""
-    rows = np.empty(len(bitmap), dtype=np.uint32)
+    """Return the row numbers of *bitmap* in rising order.
+
+    pyroaring's array of few rows is used as it is: to copy it took as long as to make it. Many rows are written without
+    the lock.
+    """
+    count = len(bitmap)
+    if count < MIN_UNLOCKED_ROWS:
+        return np.frombuffer(bitmap.to_array(), dtype=ROW_TYPE)
+    rows = np.empty(count, dtype=ROW_TYPE)
     fill_rows(bitmap, rows)
     return rows
 

@@ -1,0 +1,152 @@
+"""Write trees over stored bitmaps as steps, one roaring operation each, which take less time to follow than a tree.
+
+Steps are written once for all trees of one shape. Walking a tree took as long as its operations if its tags are rare:
+3 µs of Python for `a AND (b OR c) AND NOT d`, where following steps takes 0.4 µs.
+"""
+
+#   (a OR b) AND NOT c      places 0, 1, 2
+#     or_  0, 1 → 3
+#     sub  3, 2 → 4         the rows; a count takes the difference's cardinality of 3, 2 instead
+
+from collections.abc import Callable, Sequence
+from operator import and_, or_, sub
+from typing import Any, NamedTuple, TypeAlias
+
+from audience.index.query.tag_trees import Intersection, Reached, Tree, Union, list_terms
+from audience.index.storage.bitmaps import BitMap
+
+MAX_KEPT_STEPS = 4_096
+
+LastStep: TypeAlias = tuple[Callable[[BitMap, BitMap], int], int, int]  # counts; the places of its operands
+
+
+class Step(NamedTuple):
+    """Operation on the bitmaps in two places; the result takes the next place.
+
+    Without *right*, a union of more bitmaps or a threshold, or a reason to end: no row is left in *left*, which is the
+    last place.
+    """
+
+    operation: Callable[[BitMap, BitMap], BitMap] | None
+    left: Any  # place, or a union or a threshold whose terms are places
+    right: int | None
+
+
+class BitmapSteps(NamedTuple):
+    """Steps of *finding* the rows of a tree, then in *found*, or of *counting* them, before the *last* step."""
+
+    finding: tuple[Step, ...]
+    found: int
+    counting: tuple[Step, ...]
+    last: LastStep
+
+
+_KEPT: dict[tuple[Tree, int], BitmapSteps] = {}
+
+
+def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
+    """Return the steps of *tree*, whose operands have these *costs*: those of an AND are taken by their cost.
+
+    >>> steps = find_steps(Intersection((0, Union((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
+    >>> [(operation.__name__, left, right) for operation, left, right in steps.finding], steps.found
+    ([('or_', 1, 2), ('and_', 0, 4), ('sub', 5, 3)], 6)
+    >>> len(steps.counting), steps.last[0].__name__, steps.last[1:]
+    (2, 'difference_cardinality', (5, 3))
+    """
+    key = _order(tree, costs), len(costs)
+    steps = _KEPT.get(key)
+    if steps is None:
+        if len(_KEPT) >= MAX_KEPT_STEPS:
+            _KEPT.clear()
+        steps = _KEPT[key] = _write_steps(*key)
+    return steps
+
+
+def _order(tree: Tree, costs: Sequence[float]) -> Tree:
+    """Return *tree* with the plain operands of each AND by their cost, and those that are computed after them."""
+    if isinstance(tree, int | Reached):
+        return tree
+    if isinstance(tree, Union):
+        return tree if _is_flat(tree.terms) else Union(tuple([_order(term, costs) for term in tree.terms]))
+    plain = tree.plain
+    if len(plain) > 1:
+        plain = tuple(sorted(plain, key=lambda term: costs[term] if isinstance(term, int) else float("inf")))
+    if _is_flat(plain) and _is_flat(tree.subtracted):
+        return Intersection(plain, tree.subtracted)
+    return Intersection(*[tuple([_order(term, costs) for term in terms]) for terms in (plain, tree.subtracted)])
+
+
+def _is_flat(terms: Sequence[Tree]) -> bool:
+    return all(isinstance(term, int) for term in terms)
+
+
+def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
+    finding, counting = _Writer(operand_count), _Writer(operand_count)
+    found, last = finding.write(tree, is_all=True), counting.write_count(tree)
+    return BitmapSteps(tuple(finding.steps), found, tuple(counting.steps), last)
+
+
+def count_alone(rows: BitMap, _: BitMap) -> int:
+    """Return the number of *rows*, as the last step of a tree that no operation counts."""
+    return len(rows)
+
+
+class _Writer:
+    """Writes steps. A tree that is all of an expression ends as soon as an AND has no row left."""
+
+    def __init__(self, operand_count: int):
+        self.operand_count = operand_count
+        self.steps: list[Step] = []
+        self._place_count = operand_count
+
+    def write(self, tree: Tree, *, is_all: bool = False) -> int:
+        """Write the steps that find the rows of *tree*, and return their place."""
+        if isinstance(tree, int):
+            return tree
+        if isinstance(tree, Intersection):
+            return self._narrow(tree.plain, tree.subtracted, is_all=is_all)
+        if isinstance(tree, Union):
+            return self._unite([self.write(term) for term in tree.terms])
+        plain, complemented = ([*map(self.write, terms)] for terms in (tree.plain, tree.complemented))
+        return self._add(None, Reached(tuple(plain), tuple(complemented), tree.needed, tree.exactly), None)
+
+    def write_count(self, tree: Tree) -> LastStep:
+        """Write the steps before the one that counts the rows of *tree*, and return that one."""
+        if isinstance(tree, int | Reached) or len(list_terms(tree)) == 1:
+            place = self.write(tree)
+            return count_alone, place, place
+        if isinstance(tree, Union):
+            *places, last = [self.write(term) for term in tree.terms]
+            return BitMap.union_cardinality, self._unite(places), last
+        count = BitMap.difference_cardinality if tree.subtracted else BitMap.intersection_cardinality
+        *subtracted, last_tree = tree.subtracted or tree.plain
+        plain = tree.plain if tree.subtracted else subtracted
+        place = self._narrow(plain, subtracted if tree.subtracted else (), is_all=True)
+        self._end_early(place, last_tree, is_all=True)
+        return count, place, self.write(last_tree)
+
+    def _narrow(self, plain: Sequence[Tree], subtracted: Sequence[Tree], *, is_all: bool) -> int:
+        """Write the steps that find the rows of all *plain* trees and of no *subtracted* one."""
+        place = self.write(plain[0])
+        for operation, trees in ((and_, plain[1:]), (sub, subtracted)):
+            for tree in trees:
+                self._end_early(place, tree, is_all=is_all)
+                place = self._add(operation, place, self.write(tree))
+        return place
+
+    def _end_early(self, place: int, following: Tree, *, is_all: bool) -> None:
+        """Write a step that ends if no row is left, unless what follows is found sooner than that."""
+        if is_all and place >= self.operand_count and not isinstance(following, int):
+            self.steps.append(Step(None, place, None))
+
+    def _unite(self, places: Sequence[int]) -> int:
+        if len(places) == 1:
+            return places[0]
+        if len(places) == 2:
+            return self._add(or_, *places)
+        return self._add(None, Union(tuple(places)), None)
+
+    def _add(self, operation: Callable[[BitMap, BitMap], BitMap] | None, left: Any, right: int | None) -> int:
+        self.steps.append(Step(operation, left, right))
+        self._place_count += 1
+        return self._place_count - 1
