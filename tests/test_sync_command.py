@@ -259,6 +259,37 @@ def test_an_interrupted_sync_is_resumed_or_cancelled(audience, sandbox, tmp_path
     assert audience(*sync_words(sandbox))[0] == 0
 
 
+def test_an_attribute_that_leaves_the_catalog_is_removed_on_request_and_native_again_after_a_sync(
+    audience, sandbox, tmp_path
+):
+    from audience import DeviceIndex
+
+    DeviceIndex.build(TABLE.with_columns(city=pl.Series(["rome", "oslo", None])), tmp_path / "d.index", replace=True)
+    catalog, without = tmp_path / "c.toml", '[city]\nnames.engagelab = "city_{value}"\n'
+    everything = without + '[tag]\nat = ["engagelab"]\n'
+
+    def is_native(text: str) -> bool:
+        code, out, err = audience("plan", "d.index", text, "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+        assert code == 0, err
+        return bool(json.loads(out)["native"])
+
+    catalog.write_text(everything)
+    assert audience(*sync_words(sandbox))[0] == 0 and is_native("vip")
+    catalog.write_text(without)
+    _, out, err = audience(*sync_words(sandbox, "--dry-run", "--json"))
+    assert json.loads(out)["obsolete"] == [{"name": "tag", "tags": 2, "devices": 2}]
+    assert "2 tags of tag on 2 devices, which the catalog and the index name no more, stay at the vendor" in err
+    code, _, err = audience(*sync_words(sandbox, "--attributes", "tag"))
+    assert code == 2 and "or remove what was synced: --remove-obsolete" in err
+    assert audience(*sync_words(sandbox, "--remove-obsolete"))[0] == 0
+    assert sorted(sandbox.tags("engagelab")) == ["city_oslo", "city_rome"]
+    catalog.write_text(everything)
+    assert not is_native("vip"), "the devices are the same, and the vendor has it no more"
+    assert is_native("city:rome")
+    assert audience(*sync_words(sandbox))[0] == 0 and is_native("vip")
+    assert sandbox.tags("engagelab")["vip"] == ["r1", "r2"]
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [

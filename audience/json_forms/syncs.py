@@ -41,6 +41,20 @@ class LeftOutTagForm(TypedDict):
     problem: ProblemForm
 
 
+class ObsoleteTagsForm(TypedDict):
+    """Tags of earlier syncs that stay at the vendor, and that the catalog and the index name no more.
+
+    Attributes:
+        name: Name of their attribute; that of a bare tag begins with `tag:`.
+        tags: Number of its tags that devices may have.
+        devices: Number of ids that may have one of them.
+    """
+
+    name: str
+    tags: int
+    devices: int
+
+
 class SyncPlanForm(TypedDict):
     """Plan of a sync.
 
@@ -57,6 +71,7 @@ class SyncPlanForm(TypedDict):
         rejected_ids: Number of ids that the vendor does not take.
         left_out_count: Number of tags that cannot be set at the vendor.
         left_out: The first of them.
+        obsolete: Tags of earlier syncs that stay at the vendor, and that the catalog and the index name no more.
         problems: Limits of the vendor that would be exceeded.
     """
 
@@ -72,6 +87,7 @@ class SyncPlanForm(TypedDict):
     rejected_ids: int
     left_out_count: int
     left_out: list[LeftOutTagForm]
+    obsolete: list[ObsoleteTagsForm]
     problems: list[ProblemForm]
 
 
@@ -169,6 +185,7 @@ def sync_plan_json(plan: SyncPlan) -> SyncPlanForm:
         "left_out": [
             {"tag": render(each.tag), "problem": problem_json(each.problem)} for each in plan.left_out[:MAX_LISTED]
         ],
+        "obsolete": [{"name": each.name, "tags": each.tags, "devices": each.devices} for each in plan.obsolete],
         "problems": [*map(problem_json, plan.problems)],
     }
 

@@ -45,6 +45,8 @@ def resolve_tag_names(
     catalog: Catalog | None,
     snapshot: "Snapshot",
     synced: Mapping[str, NamedScope] | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> TagNames:
     """Return the tags of *snapshot* that a sync is about, with their names at *vendor*.
 
@@ -56,6 +58,7 @@ def resolve_tag_names(
         snapshot: Snapshot of the index.
         synced: Attributes of earlier syncs of the application: one that the index has no more may be named, and its
             tags are removed.
+        may_be_empty: Whether a catalog may name nothing that the index has, as by a sync that only removes tags.
 
     Raises:
         PlanError: The index has no such attribute, the catalog does not name it, its name is a built-in of the vendor,
@@ -68,17 +71,18 @@ def resolve_tag_names(
         named, default = _read_attributes(wanted, vendor, catalog, snapshot, synced or {}), named
     else:
         default = named
-        if not named:
+        if not named and not may_be_empty:
             raise PlanError(_nothing_named(vendor, catalog, snapshot))
     scope = TagNames(named).scope
     found = _name_tags(scope, vendor, catalog, snapshot)
-    others = _name_tags(TagNames(default).scope - scope, vendor, catalog, snapshot)
+    other_scope = TagNames(default).scope - scope
+    others = _name_tags(other_scope, vendor, catalog, snapshot)
     problems = [*found.refused, *_find_clashes([*found.candidates, *others.candidates], found.candidates, vendor)]
     if attributes is not None:
         problems += _find_nameless(named, found, vendor)
     if problems:
         raise PlanError(*problems)
-    return TagNames(named, found.names, tuple(found.left_out))
+    return TagNames(named, found.names, tuple(found.left_out), other_scope)
 
 
 def find_synced_tag(
@@ -170,7 +174,7 @@ def _read_attributes(
         tag = _find_bare_tag(name, catalog, vendor, snapshot)
         attribute = None if catalog is None else catalog.attributes.get(name if tag is None else UNTYPED)
         if name in snapshot.roles:
-            problems += _attribute_problems(name, attribute, vendor)
+            problems += _attribute_problems(name, attribute, vendor, is_synced=name in synced)
             named[name] = NamedScope(Scope(frozenset({name})), _digest_naming(attribute, vendor))
         elif tag is not None:
             if not is_declared(tag, catalog, vendor):
@@ -207,14 +211,17 @@ def _lists(tag: Tag, catalog: Catalog | None, vendor: Vendor) -> bool:
     return attribute is not None and tag.value in attribute.named_values and is_declared(tag, catalog, vendor)
 
 
-def _attribute_problems(name: str, attribute: CatalogAttribute | None, vendor: Vendor) -> Iterator[Problem]:
+def _attribute_problems(
+    name: str, attribute: CatalogAttribute | None, vendor: Vendor, *, is_synced: bool
+) -> Iterator[Problem]:
     """Yield why no tags of an attribute are set at *vendor*."""
     if attribute is not None and any(each in attribute.builtin for each in vendor_family(vendor)):
         message = f"the catalog says that {vendor.title} keeps {name} by itself, so a sync cannot set it"
         hint = f"leave it out, or give tags of your own names: {_attribute_line(name, vendor)}"
         yield Problem(BUILTIN, message, hint=hint)
     elif attribute is None or not is_own_key(attribute, vendor):
-        yield _undeclared(name, _attribute_line(name, vendor), vendor)
+        line = _attribute_line(name, vendor)
+        yield _undeclared(name, f"{line}; or remove what was synced: --remove-obsolete" if is_synced else line, vendor)
 
 
 def _undeclared(name: str, line: str, vendor: Vendor) -> Problem:

@@ -100,11 +100,13 @@ class TagNames:
             `tag:vip` for the bare tag vip.
         names: The vendor's name for each tag of the index. Two spellings of one number have one name.
         left_out: Tags without a name.
+        others: Tags that the catalog also names at the vendor, and the sync is not about.
     """
 
     attributes: Mapping[str, NamedScope] = field(default_factory=dict)
     names: Mapping[Tag, "SyncedTag"] = field(default_factory=dict)
     left_out: tuple[LeftOutTag, ...] = ()
+    others: Scope = field(default_factory=Scope)
 
     @property
     def scope(self) -> Scope:

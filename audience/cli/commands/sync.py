@@ -81,13 +81,18 @@ def run_sync(
     attributes: AttributesOption = None,
     key_type: KeyTypeOption = None,
     full: Annotated[
-        bool, Option("--full", help="Set every tag again, and remove all others that were ever synced.")
+        bool,
+        Option("--full", help="Set every tag again, and remove all others of the attributes that were ever synced."),
     ] = False,
     from_vendor: Annotated[
         bool, Option("--from-vendor", help="Read the tags that the vendor has, a call a device, and correct those.")
     ] = False,
     retry_unknown: Annotated[
         bool, Option("--retry-unknown", help="Try ids again that the vendor did not know.")
+    ] = False,
+    remove_obsolete: Annotated[
+        bool,
+        Option("--remove-obsolete", help="Also remove tags of earlier syncs that catalog and index name no more."),
     ] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Show what would be done, but change nothing.")] = False,
     watch: Annotated[bool, Option("--watch", help="Sync after each new snapshot of the index, until Ctrl-C.")] = False,
@@ -125,6 +130,7 @@ def run_sync(
         "hosts": host or [],
         "credentials": None if credentials is None else str(credentials.absolute()),
         "max_unknown": max_unknown,
+        "remove_obsolete": remove_obsolete,
     }
     end_in_order_on_sigterm()
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
@@ -209,7 +215,12 @@ def _read_request(request: dict[str, Any], trust: SyncChoices) -> dict[str, Any]
         "vendor": vendor,
         "catalog": load_optional_catalog(None if request["catalog"] is None else Path(request["catalog"])),
         "credentials": credentials,
-        "choices": replace(trust, attributes=request["attributes"], key_type=request["key_type"]),
+        "choices": replace(
+            trust,
+            attributes=request["attributes"],
+            key_type=request["key_type"],
+            remove_obsolete=request.get("remove_obsolete", False),  # older ledgers do not have it
+        ),
     }
 
 

@@ -10,6 +10,7 @@ from audience.delivery.syncing.status import SyncStatus
 from audience.errors import Problem
 from audience.json_forms.runs import format_timestamp
 from audience.language.printer import render
+from audience.tag_sync.obsolete import ObsoleteTags
 from audience.tag_sync.state import AttributeSync
 from audience.tag_sync.tags import LeftOutTag
 
@@ -58,7 +59,22 @@ def sync_plan_notes(plan: SyncPlan) -> list[Problem]:
         count = format_count(plan.unknown_ids, "id")
         message = f"{count} that {plan.vendor} did not know: left out"
         notes.append(Problem("sync-left-out", message, hint="try them again with --retry-unknown"))
+    if plan.obsolete:
+        message = (
+            f"{_describe_obsolete(plan.obsolete)}, which the catalog and the index name no more, stay at the vendor"
+        )
+        notes.append(Problem("obsolete-tags", message, hint="remove them with --remove-obsolete"))
     return notes
+
+
+def _describe_obsolete(obsolete: Iterable[ObsoleteTags]) -> str:
+    """Return what earlier syncs have set, such as `3 tags of province on 90 devices`."""
+    parts = [
+        f"{format_count(each.tags, 'tag')} of {each.name} on {format_count(each.devices, 'device')}"
+        for each in obsolete
+    ]
+    more = len(parts) - MAX_EXAMPLES
+    return ", ".join(parts[:MAX_EXAMPLES]) + (f" and those of {more} more" if more > 0 else "")
 
 
 def _describe_left_out(left_out: Iterable[LeftOutTag], vendor: str) -> str:

@@ -14,7 +14,10 @@ from audience.delivery.transport.http import require_usable_environment
 from audience.errors import DeliveryError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.storage.snapshot import Snapshot
+from audience.language.ast import Tag
+from audience.language.attribute_names import UNTYPED
 from audience.planning.catalog.catalog import Catalog
+from audience.planning.catalog.declared import is_declared
 from audience.planning.tag_names import find_synced_tag, resolve_tag_names
 from audience.tag_sync.desired import read_desired_tags
 from audience.tag_sync.limits import find_limit_problems
@@ -37,6 +40,7 @@ class SyncChoices:
         full: Set every tag again, and remove all others that were ever synced.
         from_vendor: Read the tags that the vendor has, instead of trusting what was synced last.
         retry_unknown: Try ids again that the vendor did not know.
+        remove_obsolete: Remove tags of earlier syncs that the catalog and the index name no more.
     """
 
     attributes: Iterable[str] | str | None = None
@@ -44,6 +48,7 @@ class SyncChoices:
     full: bool = False
     from_vendor: bool = False
     retry_unknown: bool = False
+    remove_obsolete: bool = False
 
 
 EVERYTHING_NAMED = SyncChoices()
@@ -113,17 +118,33 @@ def build_command(
     spec, snapshot = require_tags(vendor), index.snapshot
     key_type = _read_key_type(spec, choices.key_type, vendor)
     application = identify_application(spec.family, require_delivery(vendor), credentials, key_type)
-    names = resolve_tag_names(choices.attributes, vendor, catalog, snapshot, _list_synced(snapshot, application))
+    synced = _list_synced(snapshot, application)
+    names = resolve_tag_names(
+        choices.attributes,
+        vendor,
+        catalog,
+        snapshot,
+        synced,
+        may_be_empty=choices.remove_obsolete and catalog is not None,
+    )
     desired = read_desired_tags(snapshot, names.names, vendor, key_type)
     find_tag = partial(find_synced_tag, names=names, vendor=vendor, catalog=catalog, snapshot=snapshot)
+    is_current = partial(_is_current, names=names, vendor=vendor, catalog=catalog)
     command = SyncCommand(
         storage=snapshot.storage,
         vendor=vendor,
         application=application,
         credentials=credentials,
-        target=SyncTarget(attributes=names.attributes, desired=desired, left_out=names.left_out, find_tag=find_tag),
+        target=SyncTarget(
+            attributes=names.attributes,
+            desired=desired,
+            left_out=names.left_out,
+            find_tag=find_tag,
+            is_current=is_current,
+        ),
         full=choices.full,
         retry_unknown=choices.retry_unknown,
+        remove_obsolete=choices.remove_obsolete,
         find_limits=partial(_find_limits, spec),
     )
     if not choices.from_vendor:
@@ -156,6 +177,16 @@ def _list_synced(snapshot: Snapshot, application: Application) -> dict[str, Name
             ended = {name: sync.named for name, sync in facts.attributes.items()}
             return {**ended, **({} if facts.started is None else facts.started.attributes)}
     return {}
+
+
+def _is_current(tag: Tag, names: TagNames, vendor: Vendor, catalog: Catalog | None) -> bool:
+    """Return whether a sync without `--attributes` is about *tag*, or the catalog declares it as a bare tag.
+
+    Without a catalog nothing is known to have left it.
+    """
+    if catalog is None or tag in names.scope or tag in names.others:
+        return True
+    return tag.type == UNTYPED and is_declared(tag, catalog, vendor)
 
 
 def _find_limits(spec: TagSpec, state: TagState) -> list[Problem]:

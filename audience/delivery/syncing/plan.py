@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from audience.errors import Problem
 from audience.index.storage.bitmaps import BitMap
 from audience.tag_sync.costs import estimate_seconds
+from audience.tag_sync.obsolete import ObsoleteTags
 from audience.tag_sync.packing import Packing
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.tags import LeftOutTag, Rows, Scope, SyncedTag, TagChanges
@@ -48,6 +49,7 @@ class SyncPlan:
         rejected_ids: Number of ids that the vendor does not take.
         rejected_examples: Some of them.
         left_out: Tags that cannot be set at the vendor.
+        obsolete: Tags of earlier syncs that stay at the vendor, and that the catalog and the index name no more.
         problems: Limits of the vendor that would be exceeded, and other reasons not to begin.
     """
 
@@ -63,6 +65,7 @@ class SyncPlan:
     rejected_ids: int = 0
     rejected_examples: tuple[str, ...] = ()
     left_out: tuple[LeftOutTag, ...] = ()
+    obsolete: tuple[ObsoleteTags, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 

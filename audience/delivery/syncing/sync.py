@@ -25,9 +25,11 @@ from audience.delivery.syncing.status import SyncStatus, load_sync_status
 from audience.delivery.syncing.worker import SyncOptions, SyncTask, make_calls
 from audience.errors import DeliveryError, Problem
 from audience.index.storage.published import Storage
+from audience.language.ast import Tag
 from audience.tag_sync.changes import end_sync, find_changes, has_changes, rename_known, start_sync
 from audience.tag_sync.desired import DesiredTags
 from audience.tag_sync.last_index import LastIndex, find_other_index, write_last_index
+from audience.tag_sync.obsolete import find_obsolete, list_removals
 from audience.tag_sync.packing import Packing
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.storage import describe_state, load_state, save_state
@@ -47,12 +49,14 @@ class SyncTarget:
         left_out: Tags that cannot be set at the vendor.
         find_tag: Returns the tag that the vendor calls by a name, also one that no device has; None if it is none of
             what the sync is about.
+        is_current: Returns whether the catalog and the index still say that the vendor has a tag.
     """
 
     attributes: Mapping[str, NamedScope]
     desired: DesiredTags
     left_out: tuple[LeftOutTag, ...] = ()
     find_tag: Callable[[str], SyncedTag | None] = lambda name: None
+    is_current: Callable[[Tag], bool] = lambda tag: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class SyncCommand:
         request: Options that `audience resume` needs to sync again, as JSON values.
         full: Whether nothing that is known of the vendor's tags is trusted.
         retry_unknown: Whether ids are tried again that the vendor did not know.
+        remove_obsolete: Whether tags of earlier syncs are removed that the catalog and the index name no more.
         read: Reads the tags that the vendor has into a state, and returns whether no other device has one of them;
             None if what was synced is trusted.
         find_limits: Finds limits of the vendor that a device, a tag or the application would exceed.
@@ -81,6 +86,7 @@ class SyncCommand:
     request: Mapping[str, object] = field(default_factory=dict)
     full: bool = False
     retry_unknown: bool = False
+    remove_obsolete: bool = False
     read: Callable[[TagState], tuple[TagState, bool]] | None = None
     find_limits: Callable[[TagState], list[Problem]] = lambda state: []
 
@@ -171,15 +177,20 @@ def _prepare(
     consolidated = consolidate(state, folder / LEDGER_FILE, spec, options.retry.timeout, now)
     late_until, state, is_read = consolidated.late_until, consolidated.state, False
     unfinished, other_index = state.unfinished, [*_find_other_index(command, state)]
-    waits = late_until is not None and not _is_same_target(state, target)
     if command.read is not None:
         if late_until is not None and on_wait is not None:  # what arrives after the reading would be missed
             _wait(late_until, options, on_wait)
-            late_until, waits = None, False
+            late_until = None
         state, is_read = command.read(state)
     scope = join_scopes(named.scope for named in target.attributes.values())
+    state = rename_known(state, scope, target.find_tag)
+    obsolete = find_obsolete(state, target.is_current)
+    if command.remove_obsolete:
+        removals = list_removals(consolidated.state, obsolete, target.is_current)
+        target, obsolete = replace(target, attributes={**removals, **target.attributes}), ()
+    waits = late_until is not None and not _is_same_target(consolidated.state, target)
     state = start_sync(
-        rename_known(state, scope, target.find_tag),
+        state,
         target.desired.tags,
         target.attributes,
         snapshot=target.desired.snapshot,
@@ -204,6 +215,7 @@ def _prepare(
         rejected_ids=target.desired.rejected,
         rejected_examples=target.desired.examples,
         left_out=target.left_out,
+        obsolete=obsolete,
         problems=(*other_index, *command.find_limits(state)),
     )
     return PreparedSync(
@@ -247,11 +259,11 @@ def _is_same_target(state: TagState, target: SyncTarget) -> bool:
 def _end(command: SyncCommand, prepared: PreparedSync, state: TagState, options: SyncOptions) -> TagState:
     """Return the ended *state*. An attribute of which nothing was changed is effective when it was before."""
     ended = end_sync(state, ended_at=options.clock.wall(), delay=command.spec.delay)
-    attributes = dict(ended.attributes)
+    attributes, named = dict(ended.attributes), state.started.attributes if state.started is not None else {}
     for name, before in state.attributes.items():
         scope = before.named.scope
         is_clean = not scope.overlaps(prepared.unfinished) and not _has_changes_in(scope, prepared.changes)
-        if is_clean and name in command.target.attributes:
+        if is_clean and name in named:
             attributes[name] = replace(attributes[name], effective_at=before.effective_at)
     return replace(ended, attributes=attributes)
 
