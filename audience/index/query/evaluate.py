@@ -89,11 +89,11 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
     """
     shards = snapshot.evaluated_shards
     question = find_question(expr, shards) if as_of is None else None
-    if question is not None and question.is_found_at_once:
-        found = exclude_deleted(find_tree_rows(question, shards[0]), shards[0])
-        return snapshot.split_rows([found])
-    expanded = validate_and_expand(expr, snapshot, as_of)
-    return snapshot.split_rows(map_expr(find_live_rows, expanded, shards))
+    if question is None:
+        return snapshot.split_rows(map_expr(find_live_rows, validate_and_expand(expr, snapshot, as_of), shards))
+    shard = shards[0]
+    row_set = find_tree_rows(question, shard) if question.is_found_at_once else evaluate_in_shard(expr, shard)
+    return snapshot.split_rows([exclude_deleted(row_set, shard)])
 
 
 def find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
@@ -109,8 +109,8 @@ def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> 
     """
     shards = snapshot.evaluated_shards
     question = find_question(expr, shards) if as_of is None else None
-    if question is not None and question.is_counted_at_once:
-        return count_tree_rows(question, shards[0])
+    if question is not None:
+        return _count_question(expr, question, shards[0])
     return count_expanded(validate_and_expand(expr, snapshot, as_of), snapshot, count_in_shard)
 
 
@@ -142,8 +142,27 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
     The last step of an AND or OR counts rows without building its result. The shard is one of the `evaluated_shards` of
     a snapshot, whose bitmaps have no deleted rows.
     """
-    if isinstance(expr, JUNCTIONS) and (counted := _count_tags(expr, shard)) is not None:
-        return counted
+    question = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
+    return _count_operands(expr, shard) if question is None else _count_question(expr, question, shard)
+
+
+def _count_question(expr: Expr, question: TagQuestion, shard: Shard) -> int:
+    """Return the number of devices of *shard* that match *expr*, best counted from tags alone."""
+    if question.is_counted_at_once:
+        if shard.notes is not None:
+            _note_at_once(shard.notes, expr, question)
+        return count_tree_rows(question, shard)
+    if isinstance(expr, Threshold) and is_planned(expr, shard, counts=True):
+        return _count_operands(expr, shard)  # its rows are cached when it is asked again
+    chosen = choose_words(expr, question, shard, counts=True)
+    if chosen is None:
+        return _count_operands(expr, shard)
+    _note(expr, shard, WORDS)
+    return count_rows(*chosen, shard.device_count)
+
+
+def _count_operands(expr: Expr, shard: Shard) -> int:
+    """Return the number of devices of *shard* that match *expr*, from the rows of its operands."""
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
     match expr:
@@ -157,24 +176,6 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
         case Except():
             return bitmaps.count_intersection(_evaluate_difference(expr, shard), shard.row_count)
     return evaluate_in_shard(expr, shard).count_rows(shard.row_count)
-
-
-def _count_tags(expr: Expr, shard: Shard) -> int | None:
-    """Return the number of devices of *shard* that match *expr*, None unless it is best counted from tags alone."""
-    question = read_tags(expr, shard)
-    if question is None:
-        return None
-    if question.is_counted_at_once:
-        if shard.notes is not None:
-            _note_at_once(shard.notes, expr, question)
-        return count_tree_rows(question, shard)
-    if isinstance(expr, Threshold) and is_planned(expr, shard, counts=True):
-        return None  # its rows are cached when it is asked again
-    chosen = choose_words(expr, question, shard, counts=True)
-    if chosen is None:
-        return None
-    _note(expr, shard, WORDS)
-    return count_rows(*chosen, shard.device_count)
 
 
 def _note(expr: Expr, shard: Shard, way: str) -> None:

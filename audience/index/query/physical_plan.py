@@ -6,17 +6,19 @@ and the form of the operands' containers.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from audience.index.query.tag_questions import TagQuestion
-from audience.index.query.tag_trees import Reached, is_plain_threshold
+from audience.index.query.tag_trees import Reached, Tree, is_plain_threshold
 from audience.index.storage import packed_words
 from audience.index.storage.evaluation_notes import WORDS, EvaluationNotes, Way
-from audience.index.storage.shard import Shard
+from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.thresholds import estimate_costs
 from audience.index.storage.viewed_words import ViewedWords
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import Expr
+
+if TYPE_CHECKING:  # a question has the gains that are estimated here
+    from audience.index.query.tag_questions import TagQuestion
 
 # Nanoseconds, measured. Words stay in the cache of the processor, but for the operands of large shards.
 OPERAND_WORD, CACHED_OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 0.2, 0.02, 0.08, 0.1, 450.0
@@ -34,7 +36,7 @@ def is_planned(expr: Expr, shard: Shard, *, counts: bool) -> bool:
     return kept is not None and kept[0] is expr
 
 
-def choose_words(expr: Expr, question: TagQuestion, shard: Shard, *, counts: bool) -> LoadedWords | None:
+def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, *, counts: bool) -> LoadedWords | None:
     """Return the program of an expression and the words that it reads, or None if roaring operations are faster.
 
     Args:
@@ -43,20 +45,17 @@ def choose_words(expr: Expr, question: TagQuestion, shard: Shard, *, counts: boo
         shard: Shard.
         counts: Whether live rows are counted, and no bitmap is made.
     """
-    kept = shard.word_plans.get((id(expr), counts))
-    if kept is not None and kept[0] is expr:
-        if shard.notes is not None:
-            _note_costs(shard.notes, expr, question, kept[1], shard, counts=counts)
-        tag_rows = kept[1].tag_rows
-        return kept[1].program, shard.cache.find_words(shard.name, tag_rows) or shard.load_words(tag_rows)
-    plan = question.plan
+    plan, gain = question.plan, question.gains[counts]
     if plan is None:
         return None
     if shard.notes is not None:
         _note_costs(shard.notes, expr, question, plan, shard, counts=counts)
-    cost = estimate_words(plan.program, shard.row_count, counts=counts)
-    gain = _estimate_roaring(question, shard, enough=cost) - cost
-    words = _load_useful(plan.tag_rows, gain, shard) if gain > 0 else None
+    if gain <= 0:
+        return None
+    words = shard.cache.find_words(plan.keys)
+    if is_planned(expr, shard, counts=counts):
+        return plan.program, words or shard.load_words(plan.tag_rows)
+    words = words or _load_useful(plan.tag_rows, gain, shard)
     if words is None:
         return None
     shard.keep_word_plan(expr, counts, plan)
@@ -64,12 +63,12 @@ def choose_words(expr: Expr, question: TagQuestion, shard: Shard, *, counts: boo
 
 
 def _note_costs(
-    notes: EvaluationNotes, expr: Expr, question: TagQuestion, plan: WordPlan, shard: Shard, *, counts: bool
+    notes: EvaluationNotes, expr: Expr, question: "TagQuestion", plan: WordPlan, shard: Shard, *, counts: bool
 ) -> None:
     """Note what roaring operations and words would cost, and to make the words that are not cached."""
     missing = [tag_row for tag_row in plan.tag_rows if not shard.cache.holds(shard.name, tag_row)]
     costs = {
-        "roaring": _estimate_roaring(question, shard, enough=float("inf")),
+        "roaring": _estimate_roaring(question.tree.tree, question.operands, question.cost, shard, enough=float("inf")),
         "words": estimate_words(plan.program, shard.row_count, counts=counts),
         **({"making words": estimate_making(missing, shard)} if missing else {}),
     }
@@ -77,14 +76,30 @@ def _note_costs(
     notes.weigh(expr, Way(WORDS, costs, operand_count, operand_count - len(missing), 8 * length))
 
 
-def _estimate_roaring(question: TagQuestion, shard: Shard, *, enough: float) -> float:
+def estimate_gains(
+    tree: Tree, operands: Sequence[Operand], cost: float, program: WordProgram, shard: Shard
+) -> tuple[float, float]:
+    """Return the estimated nanoseconds that words save if rows are found, and if they are counted.
+
+    Args:
+        tree: Tree of an expression.
+        operands: Its operands.
+        cost: Estimated nanoseconds of roaring operations; not those of a threshold.
+        program: Program of the same expression.
+        shard: Shard.
+    """
+    found, counted = (estimate_words(program, shard.row_count, counts=counts) for counts in (False, True))
+    roaring = _estimate_roaring(tree, operands, cost, shard, enough=max(found, counted))
+    return roaring - found, roaring - counted
+
+
+def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shard: Shard, *, enough: float) -> float:
     """Return the estimated nanoseconds of roaring operations; of a threshold, *enough* or more if they are more.
 
     A threshold over tags alone knows its own cost, which takes long to find.
     """
-    tree, operands = question.tree.tree, question.operands
     if not isinstance(tree, Reached) or not is_plain_threshold(tree):
-        return question.cost
+        return cost
     least = sum([operand.cost for operand in operands])
     if least > enough:
         return least
@@ -93,10 +108,7 @@ def _estimate_roaring(question: TagQuestion, shard: Shard, *, enough: float) -> 
 
 
 def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[ViewedWords] | None:
-    """Return the words of all operands if they are there, pay at once, or would have been of use before."""
-    words = shard.cache.find_words(shard.name, tag_rows)
-    if words is not None:
-        return words
+    """Return the words of all operands if they pay at once, or would have been of use before."""
     missing = [tag_row for tag_row in tag_rows if not shard.cache.holds(shard.name, tag_row)]
     were_useful = [shard.cache.mark_seen(shard.name, tag_row) for tag_row in missing]
     return shard.load_words(tag_rows) if all(were_useful) or estimate_making(missing, shard) < gain else None

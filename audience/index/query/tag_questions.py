@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from audience.index.query.bitmap_steps import BitmapSteps, find_steps
+from audience.index.query.physical_plan import estimate_gains
 from audience.index.query.tag_trees import (
     MERGED,
     Intersection,
@@ -30,6 +31,7 @@ MIN_COST = 4_000.0  # of all operations; with less, there is nothing to gain
 WORD_CALL, WORD_ROW = 0.15, 1.1e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
+NO_GAINS = 0.0, 0.0
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union leaves some rows out; the part of a container that a row is
 
 
@@ -37,7 +39,8 @@ class TagQuestion(NamedTuple):
     """Expression over tags of a shard: its tree, the bitmaps in it, and the estimated time to count its rows.
 
     `steps` combine the bitmaps straight away. `plan` is how words would be combined; None if that cannot be of use, or
-    has no steps. `is_counted_at_once` and `is_found_at_once` say that words cannot save more than they take.
+    has no steps; `gains` are the nanoseconds that they save if rows are found, and if they are counted.
+    `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take.
     """
 
     tree: TagTree
@@ -46,8 +49,9 @@ class TagQuestion(NamedTuple):
     steps: BitmapSteps
     cost: float
     plan: WordPlan | None
-    is_counted_at_once: bool
+    gains: tuple[float, float]
     is_found_at_once: bool
+    is_counted_at_once: bool
 
 
 def read_tags(expr: Expr, shard: Shard) -> TagQuestion | None:
@@ -79,21 +83,25 @@ def find_question(expr: Expr, shards: Sequence[Shard]) -> TagQuestion | None:
 def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQuestion:
     costs = [operand.cost for operand in operands]
     cost, bound = _estimate_cost(tree, operands, costs, shard), _find_bound(len(operands), shard)
+    plan = None if cost < bound else _plan_words(tree, operands, shard)
     return TagQuestion(
         tree,
         operands,
         [operand.rows.bitmap for operand in operands],
         find_steps(tree.tree, costs),
         cost,
-        None if cost < bound else _plan_words(tree, operands),
-        is_counted_at_once=cost < bound,
+        plan,
+        NO_GAINS if plan is None else estimate_gains(tree.tree, operands, cost, plan.program, shard),
         is_found_at_once=cost / MADE_BITMAP < bound,
+        is_counted_at_once=cost < bound,
     )
 
 
-def _plan_words(tree: TagTree, operands: Sequence[Operand]) -> WordPlan | None:
+def _plan_words(tree: TagTree, operands: Sequence[Operand], shard: Shard) -> WordPlan | None:
     program, tag_rows = find_program(tree), tuple([operand.tag_row for operand in operands])
-    return None if program is None or -1 in tag_rows else WordPlan(program, tag_rows)  # -1: no device has the tag
+    if program is None or -1 in tag_rows:  # no device has the tag
+        return None
+    return WordPlan(program, tag_rows, tuple([(shard.name, tag_row) for tag_row in tag_rows]))
 
 
 def _find_operands(tree: TagTree, shard: Shard) -> list[Operand] | None:

@@ -49,11 +49,14 @@ class RowSetCache:
         with self._lock:
             return [self._use((shard, tag_row)) for tag_row in tag_rows]  # type: ignore[misc]  # the keys are rows
 
-    def find_words(self, shard: str, tag_rows: Sequence[int]) -> list[ViewedWords] | None:
-        """Return the cached words of several stored bitmaps, or None if those of one are not cached."""
+    def find_words(self, keys: Sequence[CacheKey]) -> list[ViewedWords] | None:
+        """Return the cached words of several stored bitmaps, or None if those of one are not cached.
+
+        Each key is a shard and a row of its tags file; to make six of them takes as long as to look them up.
+        """
         entries, found = self._entries, list[ViewedWords]()
         with self._lock:
-            for key in [(shard, tag_row) for tag_row in tag_rows]:
+            for key in keys:
                 entry = entries.get(key)
                 if entry is None:
                     return None

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audience.index.storage.bitmaps import RowSet
+from audience.index.storage.cache import CacheKey
 from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.viewed_words import ViewedWords
 
@@ -109,10 +110,14 @@ class WordProgram:
 
 
 class WordPlan(NamedTuple):
-    """Plan to evaluate an expression with packed words: the program, and the rows of the tags file that it reads."""
+    """Plan to evaluate an expression with packed words: the program, and the rows of the tags file that it reads.
+
+    Their words are cached by *keys*.
+    """
 
     program: WordProgram
     tag_rows: tuple[int, ...]
+    keys: tuple[CacheKey, ...]
 
 
 class ProgramWriter:
