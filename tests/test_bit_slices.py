@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.storage import packed_words
+from audience.index.storage import number_programs, packed_numbers, packed_words
 from audience.index.storage.bitmaps import BitMap, rows_from_number
 
 ROW_COUNT = 70_001  # more than a container, and not a multiple of eight
@@ -20,12 +20,18 @@ def slice_numbers(numbers: np.ndarray, bit_depth: int) -> list[BitMap]:
 
 
 def look_up_rows(slices: list, is_wanted: np.ndarray, row_count: int) -> BitMap:
-    """Return the rows whose number is wanted, block by block."""
+    """Return the rows whose number is wanted, block by block: by a table, and by a program if there is one."""
     loaded = [packed_words.load_bytes(each, row_count) for each in slices]
-    lookup = packed_words.NumberLookup(loaded, is_wanted, row_count)
-    for start in lookup.starts:
-        lookup.look_up(start)
-    return lookup.to_bitmap()
+    lookups = [packed_numbers.NumberLookup(loaded, is_wanted, row_count)]
+    program = number_programs.write_number_program(is_wanted)
+    if program is not None:
+        lookups.append(number_programs.NumberProgram(loaded, program, row_count))
+    for lookup in lookups:
+        for start in lookup.starts:
+            lookup.look_up(start)
+    rows, *others = [lookup.to_bitmap() for lookup in lookups]
+    assert all(each == rows for each in others), "the program differs from the table"
+    return rows
 
 
 @st.composite
@@ -42,8 +48,8 @@ def some_numbers(draw, max_depth: int = 31) -> tuple[np.ndarray, int]:
 def test_numbers_are_read_back(drawn, block):
     numbers, bit_depth = drawn
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed_words, "BLOCK_WORDS", 64 * block)
-        read = packed_words.read_numbers(slice_numbers(numbers, bit_depth), len(numbers))
+        patch.setattr(packed_numbers, "BLOCK_WORDS", 64 * block)
+        read = packed_numbers.read_numbers(slice_numbers(numbers, bit_depth), len(numbers))
     assert (read.dtype, read.tolist()) == (np.dtype(np.uint32), numbers.tolist())
 
 
@@ -68,8 +74,9 @@ def test_rows_with_wanted_numbers(drawn, block, lower_bits, data):
     is_wanted = np.zeros(1 << bit_depth, dtype=np.bool_)
     is_wanted[list(wanted)] = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed_words, "BLOCK_WORDS", 64 * block)
-        patch.setattr(packed_words, "LOWER_BITS", lower_bits)
+        patch.setattr(packed_numbers, "BLOCK_WORDS", 64 * block)
+        patch.setattr(number_programs, "BLOCK_WORDS", 64 * block)
+        patch.setattr(packed_numbers, "LOWER_BITS", lower_bits)
         slices = store_slices(slice_numbers(numbers, bit_depth), len(numbers))
         rows = look_up_rows(slices, is_wanted, len(numbers))
     assert list(rows) == np.flatnonzero(np.isin(numbers, list(wanted))).tolist()
@@ -83,6 +90,32 @@ def test_wanted_numbers_of_more_than_two_bytes(bit_depth):
     is_wanted = np.arange(1 << bit_depth) % 7 == 3
     rows = look_up_rows(stored, is_wanted, row_count)
     assert list(rows) == np.flatnonzero(is_wanted[numbers]).tolist()
+
+
+@given(bit_depth=st.integers(0, 9), seed=st.integers(0, 1 << 32), period=st.integers(1, 12), inverted=st.booleans())
+def test_programs_find_wanted_numbers(bit_depth, seed, period, inverted):
+    numbers = np.resize(np.arange(1 << bit_depth), 4_097)
+    kept = np.random.default_rng(seed).random(1 << bit_depth) < 1 / period
+    slices = slice_numbers(numbers, bit_depth)
+    for is_wanted in (kept, np.arange(1 << bit_depth) % period == 0, np.logical_or.accumulate(kept)):
+        is_wanted = is_wanted ^ inverted
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(number_programs, "MAX_STEPS", 1 << 10)
+            rows = look_up_rows(slices, is_wanted, len(numbers))
+        assert list(rows) == np.flatnonzero(is_wanted[numbers]).tolist()
+
+
+def test_programs_are_written_for_few_ranges_and_regular_numbers():
+    numbers = np.arange(1 << 17)
+    for is_wanted, is_written in (
+        ((numbers > 70_000) & (numbers < 70_110), True),
+        (numbers % 10 == 7, True),
+        (np.random.default_rng(3).random(1 << 17) < 0.01, False),
+        (numbers >= 0, False),  # no steps
+    ):
+        program = number_programs.write_number_program(is_wanted)
+        assert (program is not None) == is_written
+        assert program is None or 0 < len(program.steps) <= number_programs.MAX_STEPS
 
 
 def test_only_words_are_viewed_in_place():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from audience import DeviceIndex
 from audience.index.ingest import build, encode
 from audience.index.query import attribute_rows, pattern_search
-from audience.index.storage import joined_shard, packed_words
+from audience.index.storage import joined_shard, number_programs, packed_numbers
 from audience.language.ast import Matches
 from audience.language.patterns import Pattern, read_pattern
 
@@ -25,21 +25,28 @@ def count_matches(texts: list[str | None], pattern: Pattern) -> int:
     shards=st.lists(st.lists(values | st.none(), min_size=12, max_size=12), min_size=1, max_size=3),
     is_repeated=st.booleans(),
     asked=st.lists(st.tuples(pattern_texts, st.booleans()), min_size=1, max_size=4),
-    limits=st.tuples(st.sampled_from([1, 4_096]), st.sampled_from([0, 256]), st.sampled_from([0, 1, 16])),
+    limits=st.tuples(
+        st.sampled_from([1, 4_096]),
+        st.sampled_from([0, 256]),
+        st.sampled_from([0, 1, 16]),
+        st.sampled_from([0, 350]),
+        st.sampled_from([0, 1 << 16]),
+    ),
 )
 def test_patterns_of_several_shards(shards, is_repeated, asked, limits, tmp_path_factory):
     path = tmp_path_factory.mktemp("patterns") / "devices.index"
     cities = [city for shard in shards for city in (shards[0] if is_repeated else shard)]
     table = pl.DataFrame({"registration_id": [f"d{row}" for row in range(len(cities))], "city": cities})
-    most_bitmaps, compared_singly, lower_bits = limits
+    most_bitmaps, compared_singly, lower_bits, most_steps, joined_rows = limits
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", 12),
-            (joined_shard, "MAX_JOINED_ROWS", 0),
+            (joined_shard, "MAX_JOINED_ROWS", joined_rows),
             (encode, "MAX_BITMAPS_PER_ATTRIBUTE", most_bitmaps),
             (pattern_search, "MAX_MATCHED_ONE_BY_ONE", compared_singly),
             (attribute_rows, "MAX_SLICED_RANGES", 0),
-            (packed_words, "LOWER_BITS", lower_bits),
+            (packed_numbers, "LOWER_BITS", lower_bits),
+            (number_programs, "MAX_STEPS", most_steps),
         ):
             patch.setattr(module, name, value)
         index = DeviceIndex.build(table.cast({"city": pl.String}), path)
@@ -58,7 +65,7 @@ def test_slices_are_looked_up_as_they_are_stored(tmp_path, monkeypatch):
     index = DeviceIndex.build(table, tmp_path / "devices.index")
     attributes = [(shard, shard.attributes["city"]) for shard in index.snapshot.shards]
     lowest_bits = [(shard, city.start + city.value_count + 1) for shard, city in attributes]
-    assert [shard.view_words(row) is not None for shard, row in lowest_bits] == [True, True]
+    assert [shard.view_words(range(row, row + 1))[0] is not None for shard, row in lowest_bits] == [True, True]
     for text, found in [
         ("*7", cities.str.ends_with("7")),
         ("?u*9*", cities.str.contains(r"\A.u.*9")),

@@ -11,7 +11,7 @@ from audience.index.query.attribute_rows import bit_slices
 from audience.index.schema.columns import Column
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, remove_rows, rows_to_bitmap
 from audience.index.storage.layout import StoredAttribute
-from audience.index.storage.packed_words import read_numbers
+from audience.index.storage.packed_numbers import read_numbers
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Tag

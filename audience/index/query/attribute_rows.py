@@ -1,8 +1,10 @@
 """Rows of a shard by the values of one attribute: its ranks, and the rows that have them."""
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audience.index.query.pattern_search import find_matching_ranges
 from audience.index.query.shard_threads import share_calls
@@ -19,13 +21,16 @@ from audience.index.schema.value_types import (
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
-from audience.index.storage.packed_words import NumberLookup, WordBytes, load_bytes
+from audience.index.storage.number_programs import NumberProgram, write_number_program
+from audience.index.storage.packed_numbers import NumberLookup
+from audience.index.storage.packed_words import WordBytes, load_bytes
 from audience.index.storage.shard import Shard
 from audience.language.ast import Anniversary, Between, Compare, Condition, Matches, Tag, Within
 from audience.language.patterns import read_pattern
 
 NO_ROWS = RowSet(BitMap())
-MAX_SLICED_RANGES = 8  # ranges of ranks that are found by bit slices; for more, the rank of every row is computed
+MAX_SLICED_RANGES = 8  # ranges of ranks that are found by comparing bit slices with their bounds
+SLICES_READ_TOGETHER = 4
 
 
 def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
@@ -129,19 +134,39 @@ def _rows_by_bit_slices(
 
 
 def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> BitMap:
-    """Return the rows whose bit-sliced rank is in one of *ranges*, by computing the rank of every row."""
+    """Return the rows whose bit-sliced rank is in one of *ranges*, which rise."""
     first_slice = attribute.start + attribute.value_count
     slice_rows = range(first_slice + 1, attribute.stop)
-    is_wanted = np.zeros(1 << len(slice_rows), dtype=np.bool_)
-    for start, stop in ranges:
-        is_wanted[start:stop] = True
-    slices = share_calls(_view_slice, [(row, shard) for row in slice_rows], shard)
-    lookup = NumberLookup(slices, is_wanted, shard.row_count)
+    is_wanted = _mark_ranges(ranges, 1 << len(slice_rows))
+    together = [
+        (slice_rows[at : at + SLICES_READ_TOGETHER], shard) for at in range(0, len(slice_rows), SLICES_READ_TOGETHER)
+    ]
+    slices = list(chain.from_iterable(share_calls(_view_slices, together, shard)))
+    program = write_number_program(is_wanted)
+    if program is None:
+        lookup: NumberLookup | NumberProgram = NumberLookup(slices, is_wanted, shard.row_count)
+    else:
+        lookup = NumberProgram(slices, program, shard.row_count)
     share_calls(lookup.look_up, [(start,) for start in lookup.starts], shard)
     return lookup.to_bitmap() & shard.load_bitmap(first_slice)
 
 
-def _view_slice(tag_row: int, shard: Shard) -> WordBytes:
-    """Return a slice as it is stored if that is words, to which a bitmap would only be a copy."""
-    stored = shard.view_words(tag_row)
-    return load_bytes(shard.load_bitmap(tag_row), shard.row_count) if stored is None else stored
+def _mark_ranges(ranges: Sequence[RankRange], count: int) -> NDArray[np.bool_]:
+    """Return for each of *count* ranks whether it is in one of *ranges*, which rise.
+
+    >>> _mark_ranges([(0, 1), (2, 3), (3, 4)], 4).tolist()
+    [True, False, True, True]
+    """
+    bounds = np.fromiter(chain.from_iterable(ranges), dtype=np.int64, count=2 * len(ranges))
+    steps = np.zeros(count + 1, dtype=np.int8)
+    steps[bounds[::2]] = 1
+    steps[bounds[1::2]] -= 1  # 0 where the next range begins at once
+    return np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+
+
+def _view_slices(tag_rows: range, shard: Shard) -> list[WordBytes]:
+    """Return consecutive slices as they are stored where that is words, to which a bitmap would only be a copy."""
+    return [
+        load_bytes(shard.load_bitmap(tag_row), shard.row_count) if words is None else words
+        for tag_row, words in zip(tag_rows, shard.view_words(tag_rows), strict=True)
+    ]

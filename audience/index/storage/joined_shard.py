@@ -31,6 +31,7 @@ from audience.index.storage.cache import RowSetCache
 from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.packed_words import WordBytes
 from audience.index.storage.shard import Shard
 from audience.language.ast import (
     Aggregate,
@@ -209,8 +210,9 @@ class JoinedShard(Shard):
         """Return the approximate size of every bitmap, in bytes."""
         return BitmapSizes(self._joined)
 
-    def view_words(self, tag_row: int) -> None:
-        """Return None: a joined bitmap is not stored."""
+    def view_words(self, tag_rows: range) -> list[WordBytes | None]:
+        """Return None for each: a joined bitmap is not stored."""
+        return [None] * len(tag_rows)
 
     def _read_bitmap(self, tag_row: int) -> BitMap:
         earlier = self._earlier_bitmaps.pop(tag_row, None)

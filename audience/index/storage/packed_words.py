@@ -4,7 +4,6 @@ Roaring bitmaps are combined two at a time, and each result is a new bitmap. Cou
 have a row takes some sixty steps, which are several times faster on words that are changed in place.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -14,17 +13,7 @@ from audience.index.storage import croaring
 from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
 
-ONES = 0x0101_0101_0101_0101
-PADDING_WORDS = 40  # between slices: numpy is slower if they are a multiple of 4,096 bytes apart
-BLOCK_WORDS = 8 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
-SWAPPED_BITS = tuple(
-    (distance, np.uint64(mask)) for distance, mask in ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
-)
 NO_RUN_COOKIE = 12346  # https://github.com/RoaringBitmap/RoaringFormatSpec
-LOWER_BITS, MAX_UPPER_BITS = (
-    16,
-    3,
-)  # of numbers that are looked up; the upper bits choose among the flags that are found
 
 WordBytes: TypeAlias = NDArray[np.uint8]  # of packed words; they need not be aligned, and may be read-only
 
@@ -89,96 +78,6 @@ def mask_to_bitmap(mask: NDArray[np.bool_]) -> BitMap:
     return words_to_bitmap(words)
 
 
-class NumberLookup:
-    """Rows whose bit-sliced number is wanted, which are looked up in blocks; threads may share them.
-
-    Numbers of one block stay in the cache of the processor.
-
-    Args:
-        slices: Slice i has the rows whose number has bit i set, as the bytes of packed words.
-        is_wanted: Whether each number is wanted.
-        row_count: Number of rows; one that is in no slice has the number 0.
-
-    >>> slices = [load_bytes(BitMap(rows), 3) for rows in ([1], [1, 2])]
-    >>> lookup = NumberLookup(slices, np.array([False, False, True, True]), 3)
-    >>> for start in lookup.starts:
-    ...     lookup.look_up(start)
-    >>> lookup.to_bitmap()
-    BitMap([1, 2])
-    """
-
-    def __init__(self, slices: Sequence[WordBytes], is_wanted: NDArray[np.bool_], row_count: int):
-        self._slices, self._row_count = slices, row_count
-        self._lower = LOWER_BITS if 0 < len(slices) - LOWER_BITS <= MAX_UPPER_BITS else len(slices)
-        self._table = _interleave_flags(is_wanted, 1 << self._lower)
-        self._found = np.empty(word_count(row_count), dtype="<u8")
-        self.starts = range(0, self._found.nbytes, 8 * BLOCK_WORDS)
-
-    def look_up(self, start: int) -> None:
-        """Find the rows of the block at *start*, one of `starts`."""
-        block = [each[start : start + 8 * BLOCK_WORDS] for each in self._slices]
-        found = self._found.view(np.uint8)[start : start + 8 * BLOCK_WORDS]
-        flags = _look_up_flags(self._table, block[: self._lower], len(found))
-        found[:] = _choose_bytes(flags, block[self._lower :])
-
-    def to_bitmap(self) -> BitMap:
-        """Return the rows, after all blocks were looked up. It is called once."""
-        clear_from(self._found, self._row_count)
-        return words_to_bitmap(self._found)
-
-
-def _interleave_flags(is_wanted: NDArray[np.bool_], length: int) -> NDArray[np.unsignedinteger]:
-    """Return a table of *length* numbers: byte j of number i is flag i + j * length.
-
-    >>> [hex(number) for number in _interleave_flags(np.array([True, False, True, True]), 2)]
-    ['0x101', '0x100']
-    """
-    columns = is_wanted.view(np.uint8).reshape(-1, length)
-    return np.ascontiguousarray(columns.T).view(f"<u{len(columns)}").reshape(-1)
-
-
-def _look_up_flags(
-    table: NDArray[np.unsignedinteger], block: Sequence[WordBytes], size: int
-) -> NDArray[np.unsignedinteger]:
-    """Return the flags of eight rows in each of *size* entries of *table*; *block* has the bits of their numbers."""
-    flags, taken = np.empty(size, dtype=table.dtype), np.empty(size, dtype=table.dtype)
-    for place, numbers in enumerate(_unpack_numbers(block, size // 8)):
-        if place:
-            np.take(table, numbers, out=taken, mode="clip")
-            taken <<= taken.dtype.type(place)
-            flags |= taken
-        else:
-            np.take(table, numbers, out=flags, mode="clip")
-    return flags
-
-
-def _choose_bytes(entries: NDArray[np.unsignedinteger], upper: Sequence[WordBytes]) -> NDArray[np.uint8]:
-    """Return, of the bytes of each entry, those bits at whose number the *upper* bits of the row are."""
-    #   bytes of an entry    0   1   2   3     by the lowest of two upper bits: 0 or 1, 2 or 3
-    #                        └─┬─┘   └─┬─┘     by the other one
-    #                          └───┬───┘
-    parts: list[NDArray[np.uint8]] = list(entries.view(np.uint8).reshape(-1, entries.dtype.itemsize).T)
-    for bits in upper:
-        parts = [zeros ^ bits & (zeros ^ ones) for zeros, ones in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
-
-
-def read_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uint32]:
-    """Return the bit-sliced number of each of *row_count* rows; one that is in no slice has the number 0.
-
-    >>> read_numbers([BitMap([1]), BitMap([1, 2])], 3).tolist()
-    [0, 3, 2]
-    """
-    slices = [load_bytes(each, row_count) for each in bit_slices]
-    size = word_count(row_count)
-    numbers = np.empty((8 * size, 8), dtype=np.uint32)
-    for start in range(0, size, BLOCK_WORDS):
-        block = [each[8 * start : 8 * (start + BLOCK_WORDS)] for each in slices]
-        for place, some in enumerate(_unpack_numbers(block, min(BLOCK_WORDS, size - start))):
-            numbers[8 * start : 8 * start + len(some), place] = some
-    return numbers.reshape(-1)[:row_count]
-
-
 def view_word_bytes(serialized: memoryview, row_count: int, cardinality: int) -> WordBytes | None:
     """Return the bytes of the packed words of a serialized bitmap, without a copy.
 
@@ -209,66 +108,6 @@ def load_bytes(bits: BitMap | WordBytes, row_count: int) -> WordBytes:
     words = np.empty(word_count(row_count), dtype="<u8")
     fill_words(bits, words)
     return words.view(np.uint8)
-
-
-def _unpack_numbers(slices: Sequence[WordBytes], size: int) -> Iterator[NDArray[np.unsignedinteger]]:
-    """Yield the numbers of every eighth row, from row 0 on, then from row 1 on, and so on to row 7.
-
-    They have the smallest of the types of 1, 2 and 4 bytes that fits.
-
-    Args:
-        slices: Bytes of packed words of the bits of the numbers, the lowest one first.
-        size: Number of words.
-    """
-    groups = [_transpose_bits(slices[first : first + 8], size) for first in range(0, len(slices), 8)]
-    for place in range(8):
-        bytes_of_rows = [group[place].view(np.uint8) for group in groups]
-        yield _join_bytes(bytes_of_rows) if groups else np.zeros(8 * size, dtype=np.uint8)
-
-
-def _join_bytes(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.unsignedinteger]:
-    """Return the numbers of which *parts* are the bytes, the lowest ones first.
-
-    >>> _join_bytes([np.array([1, 2], dtype=np.uint8), np.array([0, 1], dtype=np.uint8)]).tolist()
-    [1, 258]
-    """
-    if len(parts) == 1:
-        return parts[0]
-    numbers = parts[1].astype(np.uint16)
-    numbers <<= 8
-    numbers |= parts[0]
-    if len(parts) == 2:
-        return numbers
-    upper = _join_bytes(parts[2:]).astype(np.uint32)
-    upper <<= 16
-    upper |= numbers
-    return upper
-
-
-def _transpose_bits(slices: Sequence[WordBytes], size: int) -> Words:
-    """Return, of up to eight slices, eight arrays of words: byte k of array j is the number of row 8 k + j.
-
-    Squares of 8 by 8 bits are transposed as in Warren, "Hacker's Delight", 7-3: halves, quarters and eighths of the
-    bytes are swapped between arrays, a word at a time.
-    """
-    #   bit                0 1 2 3 …        after the swap of eighths
-    #   array 0, slice 0   a b c d          a A c C
-    #   array 1, slice 1   A B C D          b B d D
-    words = np.empty((8, size + PADDING_WORDS), dtype=np.uint64)
-    words[len(slices) :] = 0
-    for row, slice_ in zip(words, slices, strict=False):
-        row.view(np.uint8)[: 8 * size] = slice_
-    spare = np.empty(4 * (size + PADDING_WORDS), dtype=np.uint64)
-    for distance, mask in SWAPPED_BITS:
-        pairs = words.reshape(4 // distance, 2, distance, -1)
-        low, high, shift = pairs[:, 0], pairs[:, 1], np.uint64(distance)
-        swapped = np.right_shift(low, shift, out=spare.reshape(low.shape))
-        swapped ^= high
-        swapped &= mask
-        high ^= swapped
-        swapped <<= shift
-        low ^= swapped
-    return words[:, :size]
 
 
 def clear_from(words: Words, row_count: int) -> None:

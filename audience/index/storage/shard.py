@@ -42,6 +42,7 @@ from audience.index.storage.shard_numbers import ShardNumbers
 from audience.index.storage.thresholds import KeptForms
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
 from audience.index.storage.viewed_words import ViewedWords
+from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
 
@@ -68,9 +69,7 @@ class Shard:
     Row numbers and bitmaps include deleted rows; `device_count` and `live_rows` do not.
     """
 
-    notes: EvaluationNotes | None = (
-        None  # of how expressions are evaluated; only copies that are asked for it have them
-    )
+    notes: EvaluationNotes | None = None  # of how expressions are evaluated; only of copies that are asked for it
 
     def __init__(
         self, storage: Storage, files: ShardFiles, deleted: BitMap | None = None, cache: RowSetCache | None = None
@@ -125,8 +124,7 @@ class Shard:
         self.cache = cache
         self.deleted = deleted if deleted else None
         self.device_count = self.row_count - len(deleted or ())
-        self.counted_with_words: dict[int, Expr] = {}  # by identity: those for which words were chosen
-        self.found_with_words: dict[int, Expr] = {}
+        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan]] = {}  # by identity; whether it counts
         self.tag_questions: dict[int, tuple[Expr, Any]] = {}  # by identity: what `query.tag_questions` found
         vars(self).pop("live_rows", None)
 
@@ -197,6 +195,12 @@ class Shard:
             self.and_cache.clear()
         self.and_cache[id(expr)] = expr, operands
 
+    def keep_word_plan(self, expr: Expr, counts: bool, plan: WordPlan) -> None:
+        """Keep how *expr* is evaluated for as long as the same object is evaluated."""
+        if len(self.word_plans) >= MAX_CACHED_OPERANDS:
+            self.word_plans.clear()
+        self.word_plans[id(expr), counts] = expr, plan
+
     def keep_tag_question(self, expr: Expr, question: Any) -> None:
         """Keep the bitmaps of *expr*, which has only tags, for as long as the same object is evaluated."""
         if len(self.tag_questions) >= MAX_CACHED_OPERANDS:
@@ -249,11 +253,8 @@ class Shard:
 
     def load_words(self, tag_rows: Sequence[int]) -> list[ViewedWords]:
         """Return bitmaps of the tags file as packed words, which are cached if there is room."""
-        found = self.cache.get_words(self.name, tag_rows)
-        return [
-            self._make_words(tag_row) if words is None else words
-            for tag_row, words in zip(tag_rows, found, strict=True)
-        ]
+        found = zip(tag_rows, self.cache.get_words(self.name, tag_rows), strict=True)
+        return [self._make_words(tag_row) if words is None else words for tag_row, words in found]
 
     def _make_words(self, tag_row: int) -> ViewedWords:
         words = ViewedWords(-(-self.row_count // 64))
@@ -261,9 +262,12 @@ class Shard:
         self.cache.put_words(self.name, tag_row, words)
         return words
 
-    def view_words(self, tag_row: int) -> WordBytes | None:
-        """Return the bytes of a bitmap of the tags file that is stored as packed words; None if it is not."""
-        return view_word_bytes(self._read_serialized(tag_row), self.row_count, int(self._cardinalities[tag_row]))
+    def view_words(self, tag_rows: range) -> list[WordBytes | None]:
+        """Return the bytes of bitmaps in consecutive rows, read together; None for one that is not packed words."""
+        first, *_, last = self._bitmap_bounds[tag_rows.start : tag_rows.stop + 1].tolist()
+        self._data_files[TAGS].read(first, last)
+        stored = [(self._read_serialized(row), int(self._cardinalities[row])) for row in tag_rows]
+        return [view_word_bytes(data, self.row_count, cardinality) for data, cardinality in stored]
 
     def load_bitmaps(self, tag_rows: Collection[int]) -> list[BitMap]:
         """Return the bitmaps in several rows of the tags file; blocks of many are verified together."""

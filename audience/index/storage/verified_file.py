@@ -117,19 +117,21 @@ class VerifiedFile:
         self._file.load_ranges([(first * BLOCK_BYTES, last * BLOCK_BYTES) for first, last in runs])
         for first, last in runs:
             self._file.load(first * BLOCK_BYTES, last * BLOCK_BYTES)
-            for block in range(first, last):
-                if not self._is_intact(block, checksums) and not self._is_intact_again(block, checksums):
+            for block in () if self._are_intact(first, last, checksums) else range(first, last):
+                if not self._are_intact(block, block + 1, checksums) and not self._is_intact_again(block, checksums):
                     raise damaged_error(self.path)
-                self._verified_blocks[block] = True
+            self._verified_blocks[first:last] = True
 
-    def _is_intact(self, block: int, checksums: NDArray[np.uint64]) -> bool:
-        data = self.data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
-        return block < len(checksums) and hash64(data) == int(checksums[block])
+    def _are_intact(self, first: int, last: int, checksums: NDArray[np.uint64]) -> bool:
+        starts = range(first * BLOCK_BYTES, last * BLOCK_BYTES, BLOCK_BYTES)
+        found = [hash64(self.data[start : start + BLOCK_BYTES]) for start in starts]
+        expected: list[int] = checksums[first:last].tolist()
+        return found == expected
 
     def _is_intact_again(self, block: int, checksums: NDArray[np.uint64]) -> bool:
         """Load a damaged block again if it was a copy. Return whether it is intact now."""
         start = block * BLOCK_BYTES
-        return self._file.reload(start, start + BLOCK_BYTES) and self._is_intact(block, checksums)
+        return self._file.reload(start, start + BLOCK_BYTES) and self._are_intact(block, block + 1, checksums)
 
 
 def _find_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

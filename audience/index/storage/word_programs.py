@@ -139,6 +139,7 @@ class ProgramWriter:
         self._steps: list[Step] = []
         self._slot_count = operand_count
         self._free: list[int] = []
+        self._kept: dict[int, int] = {}  # by buffer: how many operations leave it as it is
 
     def finish(self, result: Value) -> WordProgram:
         """Return the program whose result is *result*."""
@@ -158,7 +159,7 @@ class ProgramWriter:
         assert plain is not None and other.slot is not None
         if not other.complemented:
             return Value(self._combine(np.bitwise_and, plain, other.slot, fresh))
-        inverted = self._take_buffer() if fresh or not self._is_buffer(other.slot) else other.slot
+        inverted = other.slot if not fresh and self._may_overwrite(other.slot) else self._take_buffer()
         self._steps.append(Step(np.invert, other.slot, None, inverted))
         if fresh:
             self._steps.append(Step(np.bitwise_and, plain, inverted, inverted))
@@ -203,17 +204,29 @@ class ProgramWriter:
         carry = self.intersect(addend, digit, fresh=True)
         return self.differ(digit, addend), carry
 
+    def keep(self, value: Value, times: int) -> None:
+        """Let *times* more operations leave the buffer of *value*, if it has one, as it is, before one takes it."""
+        if value.slot is not None and self._is_buffer(value.slot) and times:
+            self._kept[value.slot] = self._kept.get(value.slot, 0) + times
+
     def release(self, value: Value) -> None:
-        """Use the buffer of *value*, if it has one, for other values."""
-        if value.slot is not None and self._is_buffer(value.slot):
+        """Use the buffer of *value*, if it has one and nothing else needs it, for other values."""
+        if value.slot is not None and self._may_overwrite(value.slot):
             self._free.append(value.slot)
 
     def _combine(self, operation: np.ufunc, left: int, right: int, fresh: bool) -> int:
-        buffers = [] if fresh else [slot for slot in dict.fromkeys((left, right)) if self._is_buffer(slot)]
+        buffers = [] if fresh else [slot for slot in dict.fromkeys((left, right)) if self._may_overwrite(slot)]
         out = buffers[0] if buffers else self._take_buffer()
         self._steps.append(Step(operation, left, right, out))
         self._free += buffers[1:]
         return out
+
+    def _may_overwrite(self, slot: int) -> bool:
+        """Return whether an operation may take a slot: a buffer that is not kept for another one."""
+        kept = self._kept.pop(slot, 0)
+        if kept > 1:
+            self._kept[slot] = kept - 1
+        return self._is_buffer(slot) and not kept
 
     def _is_buffer(self, slot: int) -> bool:
         return slot >= self.operand_count
@@ -297,7 +310,7 @@ def count_rows(program: WordProgram, operands: Sequence[ViewedWords], row_count:
         counted = _count_blocks(program, operands, buffers, length)
     else:
         steps, counts = program.counted
-        _take_steps(steps, [each.words for each in slots])
+        take_steps(steps, [each.words for each in slots])
         counted = sum([sign * slots[left].count_shared(slots[right]) for sign, left, right in counts])
     return row_count - counted if program.result.complemented else counted
 
@@ -310,7 +323,7 @@ def _count_blocks(
     for start in range(0, size, length):
         taken = min(length, size - start)
         slots = [each.words[start : start + taken] for each in operands] + [each.words[:taken] for each in buffers]
-        _take_steps(program.steps, slots)
+        take_steps(program.steps, slots)
         assert program.result.slot is not None
         counted += int(np.bitwise_count(slots[program.result.slot]).sum(dtype=np.int64))
     return counted
@@ -324,7 +337,7 @@ def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
     buffers = _KEPT.take_buffers(program.buffer_count, length)
     if length == size:
         slots = [*operands, *buffers]
-        _take_steps(program.steps, [each.words for each in slots])
+        take_steps(program.steps, [each.words for each in slots])
         result = slots[slot]
     else:
         result = ViewedWords(size)
@@ -332,13 +345,13 @@ def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
             found = result.words[start : start + length]
             slots_of_block = [each.words[start : start + length] for each in operands]
             slots_of_block += [each.words[: len(found)] for each in buffers]
-            _take_steps(program.steps, slots_of_block)
+            take_steps(program.steps, slots_of_block)
             found[:] = slots_of_block[slot]
     rows = result.to_bitmap()
     return RowSet(rows, program.result.complemented, 2 * len(rows))
 
 
-def _take_steps(steps: Iterable[Step], slots: Sequence[Words]) -> None:
+def take_steps(steps: Iterable[Step], slots: Sequence[Words]) -> None:
     """Take steps on the operands and buffers in *slots*."""
     for operation, left, right, out in steps:
         if right is None:

@@ -24,7 +24,7 @@ from audience.index.query.shared_shards import GroupTask, map_groups
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import BitMap, LazyUnion, bitmap_to_rows
 from audience.index.storage.croaring import choose_operations
-from audience.index.storage.packed_words import read_numbers
+from audience.index.storage.packed_numbers import read_numbers
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf

@@ -14,7 +14,7 @@ import numpy as np
 from audience.index.query.attribute_rows import bit_slices, rows_with_value
 from audience.index.query.insight.comparison import Counts
 from audience.index.schema.value_types import RankRange
-from audience.index.storage import arrow_file, packed_words
+from audience.index.storage import arrow_file, packed_numbers, packed_words
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet, bitmap_to_rows, remove_rows
 from audience.index.storage.croaring import choose_operations
 from audience.index.storage.layout import StoredAttribute
@@ -30,7 +30,7 @@ def make_counter(attribute: StoredAttribute, shard: Shard) -> Callable[[BitMap |
     if attribute.bit_slicing is None:
         return partial(count_by_rank, attribute, shard)
     present, slices = bit_slices(attribute, shard)
-    ranks = packed_words.read_numbers(slices, shard.row_count)
+    ranks = packed_numbers.read_numbers(slices, shard.row_count)
 
     def count_ranks(rows: BitMap | None) -> Counts:
         counted = remove_rows(present, shard.deleted) if rows is None else present & rows
