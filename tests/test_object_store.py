@@ -17,6 +17,7 @@ import pytest
 from object_server import KEYS, serve_objects
 
 from audience import AudienceError, DeviceIndex
+from audience._fs.object_stores import read_aws_profile
 from audience._fs.object_urls import absolute_location, is_url, parse_object_url
 from audience.cli.app import run
 from audience.cluster.cluster import ThisProcess
@@ -578,6 +579,35 @@ def test_an_endpoint_that_is_no_address_is_named(endpoint, store, capsys, monkey
     for words in (["count", "s3://devices/x.index", "everyone"], ["index", "build", "s3://devices/t.csv", "-o", "x"]):
         assert command(*words) == 2
         assert "bad-url: AWS_ENDPOINT_URL is not the address of a store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["the environment", "the profile 'default' of AWS"])
+@pytest.mark.parametrize("missing", ["aws_access_key_id", "aws_secret_access_key"])
+def test_one_key_of_two_says_which_is_missing(place, missing, store, capsys, monkeypatch, tmp_path):
+    pair = ["aws_access_key_id", "aws_secret_access_key"]
+    [given] = set(pair) - {missing}
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv(missing.upper())
+    if "profile" in place:
+        monkeypatch.delenv(given.upper())
+        (tmp_path / "credentials").write_text(f"[default]\n{given} = s3cr3t\n{missing} =\n")
+    else:
+        given, missing = given.upper(), missing.upper()
+    table, index = "s3://devices/t.csv", "s3://devices/x.index"
+    delta, iceberg = "delta:s3://devices/t", "s3://devices/t/v1.metadata.json"
+    for words in (["count", index, "male"], *(["index", "build", each, "-o", "x"] for each in (table, delta, iceberg))):
+        assert command(*words) == 2
+        shown = capsys.readouterr().err
+        assert f"bad-credentials: {place} has {given} without {missing}\n   = hint: set {missing} too" in shown
+        assert "s3cr3t" not in shown
+
+
+def test_requests_without_signature_need_no_keys(monkeypatch):
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    assert read_aws_profile() == {}
 
 
 def test_an_endpoint_without_tls_wants_a_word(store, capsys, monkeypatch):

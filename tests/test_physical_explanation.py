@@ -106,13 +106,14 @@ def kept_by(index: DeviceIndex) -> Any:
         "_bitmaps",
         "_forms",
         "kept_forms",
-        "word_plans",
+        "counted_with_words",
+        "found_with_words",
         "tag_questions",
         "and_cache",
         "_lookups",
     )
     return (
-        [list(snapshot.cache._entries), list(snapshot.cache._seen), snapshot.cache.nbytes],
+        [list(snapshot.cache._entries), list(snapshot.cache._seen), snapshot.cache.nbytes, {*snapshot.cache._marked}],
         [[list(vars(shard)[name]) for name in names] for shard in shards],
         [list(kept) for kept in (group.slow_exprs, group.chosen_rows, group.event_numbers)],
         [list(kept) for kept in (group.matching_ranges, group.tag_trees)],

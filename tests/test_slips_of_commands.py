@@ -1,5 +1,10 @@
 """What commands answer to a slip: the file or the option, what was found and expected, and what to write instead."""
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import polars as pl
 import pytest
 
@@ -100,3 +105,13 @@ def test_help_of_sandbox_names_the_vendors_that_it_has(audience):
 
 def test_help_of_build_requires_nothing(audience):
     assert "[required]" not in audience("index", "build", "--help")[1]
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="the extra `cluster` is not installed")
+def test_scheduler_with_tls_and_no_certificates(workplace):
+    words = "count", "devices.index", "city:x", "--scheduler", "tls://127.0.0.1:1"
+    command = [sys.executable, "-m", "audience", *words]  # an import of Dask would change this process
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"DASK_CONFIG": str(workplace)})
+    assert done.returncode == 2
+    assert "no-certificate: no certificate of the authority is named" in done.stderr
+    assert "use --tls-ca, --tls-cert and --tls-key" in done.stderr

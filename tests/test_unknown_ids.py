@@ -55,6 +55,25 @@ def test_unknown_ids_are_tagged_and_left_out(audience, run):
     assert set(requests.ids_between(0, requests.id_count)) == resolve("a AND NOT dead AND NOT opted_out")
 
 
+def test_unknown_ids_keep_their_tag_when_their_tags_are_updated(audience, run):
+    folder, gone = run
+    words = "index", "tag", "x.index", "--from-run", str(folder), "--unknown", "dead"
+    for _ in range(2):
+        assert audience(*words)[0] == 0
+        index = DeviceIndex.open("x.index")
+        index.update(pl.DataFrame({"registration_id": gone, "tags": [["a", "b"]] * len(gone)}))
+        assert resolve("dead AND b") == set(gone)
+
+
+def test_tag_of_unknown_ids_is_refused_in_a_column_of_the_table(audience, run):
+    folder, _ = run
+    DeviceIndex.open("x.index").tag(["nobody", *resolve("a")], add="dead")
+    before = DeviceIndex.open("x.index").snapshot.manifest
+    code, _, err = audience("index", "tag", "x.index", "--from-run", str(folder), "--unknown", "dead")
+    assert (code, "column 'tags' holds the tag 'dead'" in err) == (2, True), err
+    assert DeviceIndex.open("x.index").snapshot.manifest == before
+
+
 def test_unknown_ids_are_removed(audience, run):
     folder, gone = run
     assert audience("index", "remove", "x.index", "--from-run", str(folder))[0] == 0

@@ -158,6 +158,8 @@ def test_words_are_planned(indexes, monkeypatch):
     expr = And((bare("dense"), Not(bare("third"))))
     for index, live in indexes:
         assert index.count(expr) == int((mask_of(expr) & live).sum())
-        (plan,) = [plan for planned, plan in index.snapshot.evaluated_shards[0].word_plans.values() if planned == expr]
+        (shard,) = index.snapshot.evaluated_shards
+        assert shard.counted_with_words[id(expr)] is expr
+        plan = shard.tag_questions[id(expr)][1].plan
         assert [step.operation.__name__ for step in plan.program.steps][:2] == ["invert", "bitwise_and"]
         assert len(plan.tag_rows) == 2

@@ -16,6 +16,7 @@ from audience.errors import InvalidIndexError, Problem
 
 EXTRA_HINT = "pip install 'audience[cloud]'"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+KEY_VARIABLES = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 TRUE_WORDS = ("1", "true", "yes", "on")
 CREDENTIALS_HINTS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -81,19 +82,45 @@ def _require_endpoint(name: str, value: str | None) -> None:
 
 
 def read_aws_profile() -> dict[str, str]:
-    """Return the keys of the profile in the files of the AWS command line, unless the environment has keys."""
+    """Return the keys of the profile in the files of the AWS command line, unless the environment has keys.
+
+    Raises:
+        InvalidIndexError: One key of a pair is given, and the other is not.
+    """
     if os.environ.get("AWS_ACCESS_KEY_ID"):
+        _require_both_keys(os.environ, KEY_VARIABLES, "the environment")
         return {}
     profile = os.environ.get("AWS_PROFILE") or "default"
     home = Path.home() / ".aws"
     keys = _read_section(Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials"), profile)
     section = profile if profile == "default" else f"profile {profile}"
     config = _read_section(Path(os.environ.get("AWS_CONFIG_FILE") or home / "config"), section)
-    names = {"access_key_id": "aws_access_key_id", "secret_access_key": "aws_secret_access_key"}
-    names |= {"session_token": "aws_session_token"}
-    found = {name: (config | keys)[key] for name, key in names.items() if key in config | keys}
+    values = {name: value for name, value in (config | keys).items() if value}
+    pair = "aws_access_key_id", "aws_secret_access_key"
+    _require_both_keys(values, pair, f"the profile {profile!r} of AWS")
+    if pair[0] not in values:
+        _require_both_keys(os.environ, KEY_VARIABLES, "the environment")
+    names = (*pair, "aws_session_token")
+    found = {name.removeprefix("aws_"): values[name] for name in names if name in values}
     is_placed = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return found | ({"region": config["region"]} if "region" in config and not is_placed else {})
+
+
+def _require_both_keys(values: Mapping[str, str], pair: tuple[str, str], place: str) -> None:
+    """Raise InvalidIndexError if *values* have one key of a *pair* alone: the client would not say which is missing.
+
+    >>> _require_both_keys({"AWS_ACCESS_KEY_ID": "AKIA"}, KEY_VARIABLES, "this")
+    Traceback (most recent call last):
+    audience.errors.InvalidIndexError: bad-credentials: this has AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY
+       = hint: set AWS_SECRET_ACCESS_KEY too, or unset AWS_ACCESS_KEY_ID and name a profile by AWS_PROFILE
+    """
+    missing = [name for name in pair if not values.get(name)]
+    if len(missing) != 1 or os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in TRUE_WORDS:
+        return
+    [given] = set(pair) - set(missing)
+    message = f"{place} has {given} without {missing[0]}"
+    other = f"unset {given} and name a profile by AWS_PROFILE" if pair == KEY_VARIABLES else "set both variables"
+    raise InvalidIndexError(Problem("bad-credentials", message, hint=f"set {missing[0]} too, or {other}"))
 
 
 def _read_section(file: Path, section: str) -> dict[str, str]:

@@ -139,14 +139,18 @@ def _import_dask() -> Any:
 
 
 def _read_security(distributed: Any, files: Certificates) -> Any:
-    """Return what Dask needs for TLS. Raises ClusterError if a file cannot be read."""
+    """Return what Dask needs for TLS. Raises ClusterError if a file cannot be read, or none is named anywhere."""
     given = {"tls_ca_file": files.ca, "tls_client_cert": files.cert, "tls_client_key": files.key}
     for path in given.values():
         if path is not None and not os.access(path, os.R_OK):
             message = f"{path} cannot be read"
             raise ClusterError(Problem("no-certificate", message, hint="check --tls-ca, --tls-cert and --tls-key"))
     named = {name: str(path) for name, path in given.items() if path is not None}
-    return distributed.Security(require_encryption=True, **named)
+    security = distributed.Security(require_encryption=True, **named)
+    if not security.tls_ca_file:  # nor in Dask's own configuration
+        message = "no certificate of the authority is named, by which the scheduler would be known"
+        raise ClusterError(Problem("no-certificate", message, hint="use --tls-ca, --tls-cert and --tls-key"))
+    return security
 
 
 class DaskCluster:

@@ -101,7 +101,14 @@ def run_tag(
     options = ReadOptions(encoding=encoding, delimiter=delimiter)
     device_ids = _collect_ids(from_run, ids or (), files or (), column, device_index, options)
     with output.show_progress() as progress:
-        result = device_index.tag(device_ids, add=add or (), remove=remove or (), wait=wait, progress=progress)
+        result = device_index.tag(
+            device_ids,
+            add=add or (),
+            remove=remove or (),
+            column=unknown,  # of its own: an update from a table does not know it
+            wait=wait,
+            progress=progress,
+        )
     output.print_warnings(_id_warnings(from_run, device_ids, result, before))
     print_update_result(result, before, device_index, output)
 

@@ -119,20 +119,26 @@ class IndexChanges:
         *,
         add: Iterable[str] = (),
         remove: Iterable[str] = (),
+        column: str | None = None,
         wait: float = 0,
         progress: Progress = ignore_progress,
     ) -> UpdateResult:
         """Add bare tags to devices and remove others from them, as a new snapshot, and move to it.
 
+        An update with the column of a tag replaces what the devices have in that column.
+
         Args:
             ids: Device ids, of any vendor.
             add: Tags to add; a string is one tag.
             remove: Tags to remove; a string is one tag.
+            column: Column of the tags to add. One that no table has is changed by no update. Without a name it is the
+                column in which devices have the tag already, or else the usual column of tags.
             wait: Seconds to wait for another writer.
             progress: Progress callback.
 
         Raises:
-            TableError: A tag is both added and removed, a tag is invalid, or an id names two devices.
+            TableError: A tag is both added and removed, a tag is invalid or in another column than *column*, or an id
+                names two devices.
             LockedError: Another process changes the index.
 
         >>> import polars, tempfile
@@ -141,8 +147,11 @@ class IndexChanges:
         >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
         >>> index.tag(["t1", "t9"], add="vip")
         UpdateResult(snapshot=2, changed=1, added=0, removed=0, unknown=1)
+        >>> changed = index.tag("t1", add="dead", column="dead"), index.update(table)
+        >>> index.count("dead"), index.count("vip")
+        (1, 0)
         """
-        result = tag_devices(self.snapshot, ids, add, remove, wait, progress)
+        result = tag_devices(self.snapshot, ids, add, remove, column=column, wait=wait, progress=progress)
         self.refresh()
         return result
 

@@ -41,7 +41,14 @@ USUAL_TAG_COLUMNS = ("tags", "tag", "xg_user_define")  # usual names of columns 
 
 
 def tag_devices(
-    opened: Snapshot, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float, progress: Progress
+    opened: Snapshot,
+    ids: Iterable[str],
+    add: Iterable[str],
+    remove: Iterable[str],
+    *,
+    column: str | None,
+    wait: float,
+    progress: Progress,
 ) -> UpdateResult:
     """Add the bare tags *add* to the devices with *ids*, and remove the tags *remove* from them.
 
@@ -50,11 +57,13 @@ def tag_devices(
         ids: Device ids, of any vendor.
         add: Tags to add.
         remove: Tags to remove.
+        column: Column of the tags to add, or None for those that have them, or else usually have tags.
         wait: Seconds to wait for another writer.
         progress: Progress callback.
 
     Raises:
-        TableError: A tag is both added and removed, a tag is invalid, or an id names two devices.
+        TableError: A tag is both added and removed, a tag is invalid or in another column than *column*, or an id names
+            two devices.
         LockedError: Another process changes the index.
     """
     tags_to_add, tags_to_remove = _validate_tag_names(add), _validate_tag_names(remove)
@@ -65,6 +74,9 @@ def tag_devices(
         session = UpdateSession.start(opened, manifest, progress)
         matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), HashedIds(wanted))
         column_of_tag = _assign_tag_columns(session.shards, manifest.columns, [*tags_to_add, *tags_to_remove])
+        if column is not None:
+            _require_no_other_column(session.shards, tags_to_add, column)
+            column_of_tag |= dict.fromkeys(tags_to_add, Column(column, "tags", UNTYPED))
         columns = list(dict.fromkeys((*manifest.columns, *(column_of_tag[tag] for tag in tags_to_add))))
         require_unique_names(columns)
         unknown = _count_unknown_ids(wanted, matches)
@@ -187,6 +199,17 @@ def _assign_tag_columns(shards: Sequence[Shard], columns: Sequence[Column], tags
     known |= {tag: tag_columns[tag] for tag in tags if tag not in known and tag in tag_columns}
     unknown = [tag for tag in tags if tag not in known]
     return known | (dict.fromkeys(unknown, _default_tag_column(tag_columns, shards, columns)) if unknown else {})
+
+
+def _require_no_other_column(shards: Sequence[Shard], tags: Iterable[str], column: str) -> None:
+    """Raise TableError if one of *tags* is in another column, whose updates would take it away."""
+    for tag, sources in id_search.collect_tag_sources(shards, list(tags)).items():
+        for other in sorted(sources - {column}):
+            message = f"column {other!r} holds the tag {tag!r}, and an update with that column takes it away"
+            hint = (
+                f"use another tag; or first remove this one from all devices: audience index tag INDEX --remove {tag}"
+            )
+            raise TableError(Problem("same-tag", message, hint=hint))
 
 
 def _default_tag_column(

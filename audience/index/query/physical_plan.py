@@ -26,39 +26,45 @@ MAX_CACHED_WORDS = 1 << 14  # of an operand
 NEW_WORD, NEW_ARRAY_ROW = 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD = 1.5  # of a bitmap that is made of words
 FIXED = 3_500.0  # of a program
+MAX_PLANNED_EXPRS = 4_096
 
 LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
 
 
 def is_planned(expr: Expr, shard: Shard, *, counts: bool) -> bool:
     """Return whether words were chosen to count, or to find, the rows of the same object before."""
-    kept = shard.word_plans.get((id(expr), counts))
-    return kept is not None and kept[0] is expr
+    planned = shard.counted_with_words if counts else shard.found_with_words
+    return planned.get(id(expr)) is expr
 
 
 def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, *, counts: bool) -> LoadedWords | None:
     """Return the program of an expression and the words that it reads, or None if roaring operations are faster.
 
     Args:
-        expr: Expression, by whose identity the plan is kept.
+        expr: Expression, by whose identity is kept that words were chosen.
         question: The same over stored bitmaps.
         shard: Shard.
         counts: Whether live rows are counted, and no bitmap is made.
     """
-    plan, gain = question.plan, question.gains[counts]
+    plan = question.plan
     if plan is None:
         return None
     if shard.notes is not None:
         _note_costs(shard.notes, expr, question, plan, shard, counts=counts)
+    gain = question.gains[counts]
     if gain <= 0:
         return None
+    planned = shard.counted_with_words if counts else shard.found_with_words
     words = shard.cache.find_words(plan.keys)
-    if is_planned(expr, shard, counts=counts):
+    if planned.get(id(expr)) is expr:
         return plan.program, words or shard.load_words(plan.tag_rows)
-    words = words or _load_useful(plan.tag_rows, gain, shard)
+    if words is None:
+        words = _load_useful(plan.tag_rows, gain, shard)
     if words is None:
         return None
-    shard.keep_word_plan(expr, counts, plan)
+    if len(planned) >= MAX_PLANNED_EXPRS:
+        planned.clear()
+    planned[id(expr)] = expr
     return plan.program, words
 
 

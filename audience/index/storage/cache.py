@@ -1,7 +1,8 @@
 """Cache of the rows of subexpressions and of operands as packed words, within a limit of memory.
 
 A cache belongs to one snapshot. An expression is cached when it is evaluated for the second time, an expensive one at
-once. The least recently used entries are dropped.
+once. The least recently used entries are dropped, but that words are only marked when they are used: one that is the
+oldest is kept once more if it has its mark. To move six entries to the end took longer than to combine few of them.
 """
 
 from collections import OrderedDict
@@ -36,6 +37,7 @@ class RowSetCache:
         self.max_bytes = max_bytes
         self.nbytes = 0  # approximate memory of all entries
         self._entries: OrderedDict[CacheKey, RowSet | ViewedWords] = OrderedDict()  # the least recently used first
+        self._marked: set[CacheKey] = set()  # words that were used since they were the oldest entry
         self._seen: OrderedDict[CacheKey, None] = OrderedDict()
         self._lock = Lock()
 
@@ -54,15 +56,12 @@ class RowSetCache:
 
         Each key is a shard and a row of its tags file; to make six of them takes as long as to look them up.
         """
-        entries, found = self._entries, list[ViewedWords]()
         with self._lock:
-            for key in keys:
-                entry = entries.get(key)
-                if entry is None:
-                    return None
-                entries.move_to_end(key)
-                found.append(entry)  # type: ignore[arg-type]  # the keys are rows
-            return found
+            found = list(map(self._entries.get, keys))
+            if None in found:
+                return None
+            self._marked.update(keys)
+        return found  # type: ignore[return-value]  # the keys are those of words
 
     def holds(self, shard: str, key: Expr | int) -> bool:
         """Return whether rows or words are cached, without using them."""
@@ -73,6 +72,7 @@ class RowSetCache:
         copied = RowSetCache(self.max_bytes)
         with self._lock:
             copied.nbytes, copied._entries, copied._seen = self.nbytes, self._entries.copy(), self._seen.copy()
+            copied._marked = self._marked.copy()
         return copied
 
     def mark_seen(self, shard: str, key: Expr | int) -> bool:
@@ -111,11 +111,21 @@ class RowSetCache:
             self._entries[key] = entry
             self.nbytes += entry.nbytes + ENTRY_OVERHEAD_BYTES
             while self.nbytes > self.max_bytes:
-                self._remove(next(iter(self._entries)))
+                self._drop_oldest(key)
             return True
+
+    def _drop_oldest(self, new: CacheKey) -> None:
+        """Drop the oldest entry but *new*, if it has no mark."""
+        oldest = next(iter(self._entries))
+        if oldest in self._marked or oldest == new:
+            self._marked.discard(oldest)
+            self._entries.move_to_end(oldest)
+        else:
+            self._remove(oldest)
 
     def _remove(self, key: CacheKey) -> None:
         entry = self._entries.pop(key, None)
+        self._marked.discard(key)
         if entry is not None:
             self.nbytes -= entry.nbytes + ENTRY_OVERHEAD_BYTES
 

@@ -42,7 +42,6 @@ from audience.index.storage.shard_numbers import ShardNumbers
 from audience.index.storage.thresholds import KeptForms
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
 from audience.index.storage.viewed_words import ViewedWords
-from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
 
@@ -124,7 +123,8 @@ class Shard:
         self.cache = cache
         self.deleted = deleted if deleted else None
         self.device_count = self.row_count - len(deleted or ())
-        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan]] = {}  # by identity; whether it counts
+        self.counted_with_words: dict[int, Expr] = {}  # by identity: those for which words were chosen
+        self.found_with_words: dict[int, Expr] = {}
         self.tag_questions: dict[int, tuple[Expr, Any]] = {}  # by identity: what `query.tag_questions` found
         vars(self).pop("live_rows", None)
 
@@ -194,12 +194,6 @@ class Shard:
         if len(self.and_cache) >= MAX_CACHED_OPERANDS:
             self.and_cache.clear()
         self.and_cache[id(expr)] = expr, operands
-
-    def keep_word_plan(self, expr: Expr, counts: bool, plan: WordPlan) -> None:
-        """Keep how *expr* is evaluated for as long as the same object is evaluated."""
-        if len(self.word_plans) >= MAX_CACHED_OPERANDS:
-            self.word_plans.clear()
-        self.word_plans[id(expr), counts] = expr, plan
 
     def keep_tag_question(self, expr: Expr, question: Any) -> None:
         """Keep the bitmaps of *expr*, which has only tags, for as long as the same object is evaluated."""
