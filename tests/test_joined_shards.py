@@ -10,8 +10,12 @@ from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
 from audience.index.query import evaluate, pattern_search, physical_plan, tag_questions
+from audience.index.query.stored_bitmaps import load_together
+from audience.index.query.validate import validate_and_expand
 from audience.index.storage import closed_rows, joined_shard
+from audience.index.storage.detached import detach_snapshot
 from audience.index.storage.joined_shard import JoinedShard, MergedStrings
+from audience.language.ast import Ids, Limit, Matches, Sample, Split, Top, walk
 
 NAMES = [f"r{number}" for number in range(24)]
 query_exprs = index_forms(st.one_of(index_leaf, *SHARE_EXPRS), max_leaves=8)
@@ -59,10 +63,24 @@ def test_joined_shard_answers_like_its_parts(
         snapshot = index.snapshot
         alone = DeviceIndex.open(index.folder).snapshot
         alone.evaluated_shards = alone.shards
+        for expr in exprs:
+            require_loaded_together(expr, snapshot)
         for expr in [*exprs, *exprs]:
             joined = [list(rows) for rows in evaluate.resolve_rows(expr, snapshot)]
             assert index.count(expr) == sum(map(len, joined))
             assert joined == [list(rows) for rows in evaluate.resolve_rows(expr, alone)]
+
+
+def require_loaded_together(expr, snapshot):
+    """Assert that no bitmap of *expr* is loaded after those that are loaded together, unless another atom needs it."""
+    expanded = validate_and_expand(expr, snapshot, None)
+    others = Ids | Limit | Matches | Sample | Split | Top
+    detached = detach_snapshot(snapshot)
+    for shard in detached.evaluated_shards:
+        load_together([expanded], shard)
+        loaded = shard.loaded_count
+        evaluate.evaluate_in_shard(expanded, shard)
+        assert shard.loaded_count == loaded or any(isinstance(each, others) for each in walk(expanded))
 
 
 def test_words_of_a_question_are_chosen_again_after_a_removal(tmp_path, monkeypatch):

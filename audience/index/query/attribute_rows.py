@@ -122,15 +122,37 @@ def _rows_by_bit_slices(
     attribute: StoredAttribute, start: int, stop: int, shard: Shard, among: BitMap | None
 ) -> BitMap:
     """Return the rows whose bit-sliced rank is in the range from *start* to *stop*, without *stop*."""
-    present, slices = bit_slices(attribute, shard)
     if among is None:
-        operands = [RowSet(present, nbytes=bitmaps.bitmap_nbytes(present)), ~bitmaps.rows_from_number(slices, stop)]
-        if start:
-            operands.append(bitmaps.rows_from_number(slices, start))
-        return bitmaps.intersect(operands).bitmap
+        return _rows_between_bounds(attribute, start, stop, shard)
+    present, slices = bit_slices(attribute, shard)
     rows = present & among
     below_stop = bitmaps.rows_less_than(slices, stop, rows)
     return below_stop - bitmaps.rows_less_than(slices, start, rows) if start else below_stop
+
+
+def _rows_between_bounds(attribute: StoredAttribute, start: int, stop: int, shard: Shard) -> BitMap:
+    """Return the rows whose bit-sliced rank is from *start* on and below *stop*."""
+    slice_rows, (low, high) = find_slices(attribute, [(start, stop)])
+    present, *slices = shard.load_bitmaps(slice_rows)
+    operands = [RowSet(present, nbytes=bitmaps.bitmap_nbytes(present)), ~bitmaps.rows_from_number(slices, high)]
+    if low:
+        operands.append(bitmaps.rows_from_number(slices, low))
+    return bitmaps.intersect(operands).bitmap
+
+
+def find_slices(attribute: StoredAttribute, ranges: Sequence[RankRange]) -> tuple[list[int], list[int]]:
+    """Return the rows of the tags file by which ranks are compared with *ranges*, and the bounds to compare with.
+
+    The first row is that of devices with any value, the others are slices. Those below the lowest 1 of all bounds do
+    not matter, and are left out: the others are digits of a shorter number, which is compared with shorter bounds.
+    """
+    slicing = attribute.bit_slicing
+    assert slicing is not None
+    count, whole = attribute.value_count or 1 << slicing.bit_depth, 1 << slicing.bit_depth
+    bounds = [bound for start, stop in ranges for bound in (start, whole if stop >= count else stop)]
+    lowest = min(((bound & -bound).bit_length() - 1 for bound in bounds if bound), default=slicing.bit_depth)
+    first = attribute.start + attribute.value_count
+    return [first, *range(first + 1 + lowest, attribute.stop)], [bound >> lowest for bound in bounds]
 
 
 def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> BitMap:

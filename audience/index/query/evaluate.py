@@ -24,6 +24,7 @@ from audience.index.query.physical_plan import choose_words, is_planned
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
+from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.tag_questions import TagQuestion, find_question, read_tags
 from audience.index.query.tag_trees import JUNCTIONS, is_plain_threshold
 from audience.index.query.tree_rows import count_tree_rows, find_tree_rows
@@ -98,6 +99,8 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
 
 def find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
     """Return the rows of *shard* that match *expr*, which is expanded, without deleted ones."""
+    if shard.is_remote:
+        load_together([expr], shard)
     return exclude_deleted(evaluate_in_shard(expr, shard), shard)
 
 
@@ -142,6 +145,8 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
     The last step of an AND or OR counts rows without building its result. The shard is one of the `evaluated_shards` of
     a snapshot, whose bitmaps have no deleted rows.
     """
+    if shard.is_remote:
+        load_together([expr], shard)
     question = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
     return _count_operands(expr, shard) if question is None else _count_question(expr, question, shard)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from audience.errors import ExpressionError, PlanError, Problem
 from audience.index.query.evaluate import evaluate_in_shard, exclude_deleted
 from audience.index.query.row_tests import RowTest, make_row_test
+from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import IdColumn, list_id_calls, select_device_id_columns, select_id_columns
 from audience.index.storage import bitmaps, id_search
@@ -64,6 +65,9 @@ def match_device(
         for row in lookup.find_rows(stored, hash_)
         if deleted is None or row not in deleted
     ]
+    for number, _ in devices:
+        if (shard := snapshot.shards[number]).is_remote:
+            load_together(expanded, shard)
     return [any(find_row_test(expr, number, snapshot)(row) for number, row in devices) for expr in expanded]
 
 

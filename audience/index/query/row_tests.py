@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from audience.index.query.attribute_rows import bit_slices, find_tag_ranks, query_ranges
+from audience.index.query.attribute_rows import find_slices, find_tag_ranks, query_ranges
 from audience.index.query.evaluate import evaluate_in_shard
 from audience.index.query.events.members import make_event_test
 from audience.index.query.sampling import find_positions
@@ -156,8 +156,8 @@ def _test_ranks(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: 
 
 
 def _test_sliced_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> RowTest:
-    present, slices = bit_slices(attribute, shard)
-    bounds = [bound for ranks in ranges for bound in ranks]
+    slice_rows, bounds = find_slices(attribute, ranges)
+    present, *slices = shard.load_bitmaps(slice_rows)
 
     def has_rank(row: int) -> bool:
         if row not in present:

@@ -89,7 +89,7 @@ class JoinedShard(Shard):
         self.parts = tuple(parts)
         self.closed = _close_parts(parts, known)
         first = self.parts[0]
-        self.files = first.files
+        self.files, self.is_remote = first.files, first.is_remote
         self.name = f"joined {'+'.join(part.name for part in parts)}"  # unlike that of a single part, for caches
         self.row_count = sum(self._row_counts)
         self.index_columns = first.index_columns
@@ -117,6 +117,7 @@ class JoinedShard(Shard):
         if shard.deleted != self.deleted:
             shard._earlier_bitmaps = {**self._earlier_bitmaps, **self._bitmaps}
             shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
+            shard.loaded_exprs = {}
             shard.kept_forms = {}
         return shard
 
@@ -230,8 +231,9 @@ class JoinedShard(Shard):
         """Return the bitmaps of several values."""
         missing = [row for row in tag_rows if row not in self._bitmaps and row not in self._earlier_bitmaps]
         if len(missing) > 1:
-            own = [row for tag_row in missing for row in self._joined.rows_of_parts(tag_row)[0]]
-            _load_part(self.parts[0], own, self.closed[0])
+            by_part = zip(*map(self._joined.rows_of_parts, missing), strict=True)
+            for part, closed, rows in zip(self.parts, self.closed, by_part, strict=True):
+                _load_part(part, [row for own in rows for row in own], closed)
         return [self.load_bitmap(tag_row) for tag_row in tag_rows]
 
 

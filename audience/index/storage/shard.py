@@ -81,6 +81,7 @@ class Shard:
         self._set_deleted(deleted, RowSetCache(0) if cache is None else cache)
         self.group = ShardGroup((self,))
         checksums = self._open_file(storage, CHECKSUMS)
+        self.is_remote = checksums.is_remote
         self._checksum_file = VerifiedFile(checksums, partial(_hash_checksums, checksums, files.checksum))
         load_checksums = lru_cache(1)(partial(_read_checksums, self._checksum_file))
         self._data_files = {
@@ -94,6 +95,7 @@ class Shard:
         self.operands: dict[tuple[str, str], Operand] = {}  # type and value of a tag → its bitmap
         self.compare_cache: dict[Expr, LazyUnion | None] = {}
         self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
+        self.loaded_exprs: dict[int, Expr] = {}  # by identity, if the files are in an object store
         self.known_ranks: dict[str, dict[str, int | None]] = {}  # of values of deltas, by attribute
         self._rows_by_value: dict[str, dict[str, list[int]]] = {}  # by attribute
         self._bitmaps: dict[int, BitMap] = {}
@@ -266,7 +268,7 @@ class Shard:
     def load_bitmaps(self, tag_rows: Collection[int]) -> list[BitMap]:
         """Return the bitmaps in several rows of the tags file; blocks of many are verified together."""
         missing = [tag_row for tag_row in tag_rows if tag_row not in self._bitmaps]
-        if len(missing) > (1 if self._data_files[TAGS].is_remote else MIN_VERIFIED_TOGETHER):
+        if len(missing) > (1 if self.is_remote else MIN_VERIFIED_TOGETHER):
             self._bitmaps.update(zip(missing, self.read_bitmaps(missing), strict=True))
         return [self.load_bitmap(tag_row) for tag_row in tag_rows]
 
