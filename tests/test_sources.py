@@ -68,6 +68,22 @@ def test_an_arrow_stream_gives_the_same_index(name, tmp_path):
     assert_same_index(STREAMS[name](), TABLE, tmp_path)
 
 
+LISTS = [["a"], None, [], ["b", None, "a"], ["c" * 20]]
+
+
+@pytest.mark.parametrize("slices", [(0, 5), (1, 4), (3, 5), (2, 2)])
+@pytest.mark.parametrize(
+    "type_", [pa.list_view(pa.string()), pa.large_list_view(pa.string_view()), pa.list_(pa.string_view())], ids=str
+)
+def test_lists_of_any_layout_keep_their_elements(type_, slices, tmp_path):
+    start, stop = slices
+    table = pa.table({"token": [f"t{number}" for number in range(5)], "tags": pa.array(LISTS, type_)})
+    plain = pl.DataFrame(
+        {"token": table["token"].to_pylist(), "tags": LISTS}, schema_overrides={"tags": pl.List(pl.String)}
+    )
+    assert_same_index(OnlyAStream(table.slice(start, stop - start)), plain[start:stop], tmp_path)
+
+
 def test_events_and_updates_take_arrow_streams(tmp_path):
     index = DeviceIndex.build(ARROW, tmp_path / "index")
     assert index.update(pa.table({"token": ["t1", "new"], "age": [17, 18]})).added == 1

@@ -180,13 +180,24 @@ def _to_stored(values: Any, stored: Any) -> Any:
     if isinstance(values, pa.RunEndEncodedArray):
         return _to_stored(compute.run_end_decode(values), stored)
     if isinstance(values, pa.ListViewArray | pa.LargeListViewArray):
-        values = values.cast(pa.large_list(values.type.value_type))
+        return _list_view_to_stored(values, stored)
     if isinstance(values, pa.ListArray | pa.LargeListArray):
         elements = _to_stored(values.values, stored.value_type)
         offsets = compute.add(values.offsets.cast(pa.int64()), 0)  # a copy: a slice of offsets takes no mask
         mask = values.is_null() if values.null_count else None
         return pa.LargeListArray.from_arrays(offsets, elements, type=stored, mask=mask)
     return values.cast(stored)
+
+
+def _list_view_to_stored(values: Any, stored: Any) -> Any:
+    """Return lists that are views as ordinary ones; pyarrow's own cast of them makes offsets that are out of bounds."""
+    from pyarrow import compute
+
+    lengths = compute.fill_null(compute.list_value_length(values).cast(pa.int64()), 0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), compute.cumulative_sum(lengths)])
+    elements = _to_stored(compute.list_flatten(values), stored.value_type)
+    mask = values.is_null() if values.null_count else None
+    return pa.LargeListArray.from_arrays(offsets, elements, type=stored, mask=mask)
 
 
 def _format_uuid(values: pl.Expr) -> pl.Expr:
