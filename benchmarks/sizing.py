@@ -48,8 +48,8 @@ class ShardCosts:
     build_seconds: float
     count_seconds: dict[str, float]
     request_seconds: float
-    first_requests: float = 4  # 12 requests and 1.6 MB for three shards: docs/object-stores.md
-    first_bytes: float = 1.6e6 / 3
+    first_requests: float = 3  # one that opens the shard, and two for bitmaps that are far apart in its file
+    first_bytes: float = 1.79e6 / 2  # of two full shards, in five requests: few shards are opened by one together
 
 
 # What was measured on two cores of an EPYC, for docs/sizing.md.
