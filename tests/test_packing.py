@@ -319,6 +319,15 @@ def test_frequent_tags_get_no_price_where_the_search_of_all_takes_too_long(monke
     assert 2 * bound(2_000_000, ()) < bound(2_000_000) <= bound(10**9)
 
 
+def test_independent_tags_of_many_devices_have_prices_though_calls_have_many_cells():
+    """Fourteen attributes of twelve values: a call that is full has two values, as one of three has half of its ids."""
+    codes = np.random.default_rng(1).integers(0, 12, (14, 61_000))
+    rows = [BitMap(np.flatnonzero(column == value).astype(np.uint32)) for column in codes for value in range(12)]
+    groups = [[*range(at, at + 12)] for at in range(0, len(rows), 12)]
+    full_calls = 14 * 61_000 // (61 * 10)
+    assert 3 * full_calls < bound_by_prices(rows, rows, groups, Limits(61, 10), 5 * full_calls) <= 5 * full_calls
+
+
 @pytest.mark.parametrize("max_ids", [16, 22])
 def test_attributes_that_fill_calls_in_pairs_are_packed_in_pairs(max_ids):
     """Four attributes of four values in all combinations: 16 devices have two values in common, and 4 have three."""

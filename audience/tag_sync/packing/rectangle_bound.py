@@ -29,7 +29,6 @@ MAX_FACTOR = 3.0
 FITTING_STEPS = 4
 FREQUENT_SHARES = (0.25, 0.15, 0.1)  # of the devices, above which a tag has no price if the search takes too long
 RARE_FACTOR = 1.2  # of prices of rarer tags alone; higher ones take more steps and prove as much
-SAMPLE_SHARE = 16  # of the devices, of which one is in the sample that shows whether a search ends
 LIST_SHARE = 0.1  # of the price of a tag that is for its place in the list of a call, whatever devices have it
 ROUNDING = 1e-4  # the costs of calls are kept as small numbers
 
@@ -69,8 +68,6 @@ def _bound_columns(columns: Sequence[PricedTags], limits: Limits, most: int) -> 
         if not rarer or (share < 1 and _count_priced(rarer) == _count_priced(columns)):
             continue
         factors = _choose_factors(rarer, limits, most, is_all=share == 1)
-        if not _ends_on_sample(rarer, limits, factors[0]):
-            continue
         bound, is_finished = _try_factors(rarer, limits, factors)
         best = max(best, bound)
         if is_finished:
@@ -96,19 +93,6 @@ def _choose_factors(columns: Sequence[PricedTags], limits: Limits, most: int, *,
     if len(columns[0].codes) > MAX_TRIED_DEVICES:
         return [fitted]
     return [*(factor for factor in FACTORS if factor < fitted), fitted]
-
-
-def _ends_on_sample(columns: Sequence[PricedTags], limits: Limits, factor: float) -> bool:
-    """Return whether the search is expected to come to its end, as it does for some of many devices."""
-    if len(columns[0].codes) <= MAX_TRIED_DEVICES:
-        return True
-    some = slice(None, None, SAMPLE_SHARE)
-    sample = [
-        replace(column, codes=column.codes[some], wanted=None if column.wanted is None else column.wanted[some])
-        for column in columns
-    ]
-    smaller = Limits(max(1, limits.max_ids // SAMPLE_SHARE), limits.max_tags)
-    return _price_calls(sample, smaller, factor, MAX_STEPS // SAMPLE_SHARE)[1]
 
 
 def _split_group(group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence[BitMap]) -> list[list[int]]:
