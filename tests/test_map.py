@@ -44,7 +44,7 @@ DEPENDENCY_MODULES = {
     "pythonjsonlogger": {"activity_log.py"},
     "json5": {"vendors/payload_reader.py"},
     "typer": {"cli/typer_app.py", "cli/completion.py", "cli/commands/demo.py", "cli/commands/segment_apply.py"},
-    "rich": {"cli/output/widgets.py", "cli/output/help_screens.py"},
+    "rich": {"cli/output/widgets.py", "cli/output/help_screens.py", "cli/output/command_help.py"},
     "starlette": {
         *("server/app.py", "server/guards.py", "server/process.py", "server/streaming.py", "cli/commands/serve.py"),
     },

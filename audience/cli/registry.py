@@ -6,15 +6,14 @@ A parameter of a command whose type is a dataclass is a group of options: its fi
 """
 
 import inspect
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+from audience.cli import command_source
 from audience.cli.activity import LogOption, log_command
 from audience.cli.declarations import Option
 from audience.cli.output.writer import Output
@@ -153,6 +152,12 @@ def load_function(import_path: str) -> Callable[..., None]:
     return cast(Callable[..., None], getattr(import_module(f"{COMMANDS_PACKAGE}.{module}"), function))
 
 
+def load_declaration(import_path: str) -> Callable[..., None]:
+    """Return the function at *import_path* without its body, and without importing what that needs."""
+    module, _, function = import_path.partition(":")
+    return command_source.load_declaration(f"{COMMANDS_PACKAGE}.{module}", function)
+
+
 def read_summary(import_path: str) -> str:
     """Return the first line of a function's docstring, read from its source.
 
@@ -161,15 +166,12 @@ def read_summary(import_path: str) -> str:
     """
     module, _, function = import_path.partition(":")
     found = re.search(
-        rf'^def {function}\(.*?\) -> None:\n    """(.*?)(?:"""|\n)', _read_source(module), re.MULTILINE | re.DOTALL
+        rf'^def {function}\(.*?\) -> None:\n    """(.*?)(?:"""|\n)',
+        command_source.read_source(f"{COMMANDS_PACKAGE}.{module}"),
+        re.MULTILINE | re.DOTALL,
     )
     assert found is not None, f"{import_path} has no docstring"
     return found[1]
-
-
-@cache
-def _read_source(module: str) -> str:
-    return (pkgutil.get_data(COMMANDS_PACKAGE, f"{module}.py") or b"").decode()
 
 
 def read_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:

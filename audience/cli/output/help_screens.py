@@ -27,7 +27,7 @@ OTHER_SCREENS = {"TERMINAL_WIDTH", "TYPER_USE_RICH", "_TYPER_FORCE_DISABLE_TERMI
 COLOR_VARIABLES = "GITHUB_ACTIONS", "PY_COLORS"  # colors also where standard output is not a terminal
 VERSION_OPTION = {"--version": "Print the version and exit."}
 HELP_OPTION = {"--help": "Show this message and exit."}
-STYLES = {"option": "bold cyan", "switch": "bold green", "usage": "yellow"}
+STYLES = {"option": "bold cyan", "switch": "bold green", "usage": "yellow", "types": "bold yellow", "types_sep": "dim"}
 
 
 class Highlighter(RegexHighlighter):
@@ -36,11 +36,18 @@ class Highlighter(RegexHighlighter):
     highlights = [  # noqa: RUF012 # as rich declares it
         r"(^|\W)(?P<switch>\-\w+)(?![a-zA-Z0-9])",
         r"(^|\W)(?P<option>\-\-[\w\-]+)(?![a-zA-Z0-9])",
+        r"(?P<types>\<[^\>]+\>)",
         r"(?P<usage>Usage: )",
     ]
 
 
-HIGHLIGHT = Highlighter()
+class TypesHighlighter(RegexHighlighter):
+    """Highlighter of what is around the name of a type."""
+
+    highlights = [r"^(?P<types_sep>(\[|<))", r"(?P<types_sep>\|)", r"(?P<types_sep>(\]|>))(\.\.\.)?$"]  # noqa: RUF012
+
+
+HIGHLIGHT, HIGHLIGHT_TYPES = Highlighter(), TypesHighlighter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,9 @@ def print_help(words: list[str]) -> bool:
         _draw("", registry.HELP, VERSION_OPTION | HELP_OPTION, panels, registry.EPILOG)
         return True
     if len(words) > 1 or words[0] not in registry.COMMAND_GROUPS:
-        return False
+        from audience.cli.output.command_help import print_command_help  # draws more of rich
+
+        return print_command_help(words)
     summary, paths = registry.COMMAND_GROUPS[words[0]]
     _draw(f" {words[0]}", summary, HELP_OPTION, {"Commands": _read_summaries(paths)})
     return True
@@ -82,21 +91,31 @@ def _draw(
     epilog: str | None = None,
 ) -> None:
     """Draw a screen as `typer.rich_utils.rich_format_help` does."""
-    has_colors = any(map(os.environ.get, COLOR_VARIABLES))
-    console = Console(theme=Theme(STYLES), highlighter=HIGHLIGHT, force_terminal=True if has_colors else None)
-    usage = HIGHLIGHT(f"Usage: {find_program_name()}{group} [OPTIONS] COMMAND [ARGS]...")
-    console.print(Padding(usage, 1), style="bold")
+    console = open_console()
+    print_usage(console, f"{group} [OPTIONS] COMMAND [ARGS]...")
     console.print(Padding(HIGHLIGHT(summary), (0, 1, 1, 1)))
-    console.print(_frame("Options", _tabulate_options(options)))
+    console.print(frame("Options", _tabulate_options(options)))
     width = max(len(name) for commands in panels.values() for name in commands)
     for title, commands in panels.items():
-        console.print(_frame(title, _tabulate_commands(commands, width)))
+        console.print(frame(title, _tabulate_commands(commands, width)))
     if epilog is not None:
         console.print(Padding(HIGHLIGHT(epilog), 1))
     console.print()
 
 
-def _frame(title: str, table: Table) -> Panel:
+def open_console() -> Console:
+    """Return the console of help screens."""
+    has_colors = any(map(os.environ.get, COLOR_VARIABLES))
+    return Console(theme=Theme(STYLES), highlighter=HIGHLIGHT, force_terminal=True if has_colors else None)
+
+
+def print_usage(console: Console, words: str) -> None:
+    """Print how the program is called with *words* after its name."""
+    console.print(Padding(HIGHLIGHT(f"Usage: {find_program_name()}{words}"), 1), style="bold")
+
+
+def frame(title: str, table: Table) -> Panel:
+    """Return a table in a frame with a title."""
     return Panel(table, border_style="dim", title=title, title_align="left")
 
 
