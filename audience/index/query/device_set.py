@@ -32,6 +32,7 @@ from audience.index.storage import arrow_file, bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.id_arrays import take_array, take_series
 from audience.index.storage.list_columns import as_lists, is_list
+from audience.index.storage.row_memory import allocate_rows
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import find_rows
 from audience.index.storage.snapshot import Snapshot
@@ -158,7 +159,7 @@ class DeviceSet:
             return bitmaps.bitmap_to_rows(self.bitmaps[0])
         if sum(shard.row_count for shard in self.snapshot.shards) > MAX_SHORT_ROWS:
             return self._list_long_rows()
-        rows, first_row, position = np.empty(len(self), dtype=np.uint32), 0, 0
+        rows, first_row, position = allocate_rows(len(self)), 0, 0
         for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True):
             rows_of_shard = rows[position : position + len(bitmap)]
             bitmaps.fill_shifted_rows(bitmap, first_row, rows_of_shard)

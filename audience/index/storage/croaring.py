@@ -31,6 +31,7 @@ Combine: TypeAlias = Callable[[BitMap, BitMap], BitMap]
 Count: TypeAlias = Callable[[BitMap, BitMap], int]
 Update: TypeAlias = Callable[[BitMap, BitMap], Any]
 ViewFrozen: TypeAlias = Callable[[NDArray[np.uint8]], BitMap]
+CopyView: TypeAlias = Callable[[BitMap], BitMap]
 Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
 # A call through ctypes takes half a microsecond more; operations on less take not much longer than that.
@@ -149,6 +150,15 @@ def load_unlocked() -> Operations:
     return replace(LOCKED, **{name: each for name, each in functions.define() if is_equal(name, each, samples)})
 
 
+def load_view_copier() -> CopyView | None:
+    """Return the function that copies a view of words, of which each container has rows; None if there is none.
+
+    The view may be wrong about how many rows its containers have. The copy has each container in the form of its rows.
+    """
+    functions = _load_functions()
+    return None if functions is None else functions.define_view_copier()
+
+
 def load_frozen_view() -> ViewFrozen | None:
     """Return the function that makes a bitmap of memory in the frozen format, without a copy; None if there is none.
 
@@ -238,6 +248,24 @@ class _Functions:
             return self._own(pointer)
 
         return view_frozen
+
+    def define_view_copier(self) -> CopyView | None:
+        """Return the function that copies a view of words, None if CRoaring does not export it.
+
+        CRoaring counts the rows of words again after unions that did not, and makes arrays of those that have few.
+        """
+        try:
+            copy = self._load("copy", ctypes.c_void_p, ctypes.c_void_p)
+            repair = self._load("repair_after_lazy", None, ctypes.c_void_p)
+        except AttributeError:
+            return None
+
+        def copy_view(view: BitMap) -> BitMap:
+            copied = self._own(copy(view.raw_pointer))
+            repair(copied.raw_pointer)
+            return copied
+
+        return copy_view
 
     def _load(self, name: str, result: Any, *arguments: Any) -> Any:
         function = self._library[f"roaring_bitmap_{name}"]

@@ -1,0 +1,63 @@
+"""Memory of row numbers is an array's own while the array or a part of it is used, and taken again after that."""
+
+import gc
+from collections import deque
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience.index.storage import row_memory
+from audience.index.storage.row_memory import MAX_BYTES, MAX_FREE_BLOCKS, MIN_BYTES, allocate_rows
+
+SIZES = (1_000, MIN_BYTES // 4, MAX_BYTES // 16)
+
+
+@pytest.fixture
+def free(monkeypatch):
+    blocks = deque()
+    monkeypatch.setattr(row_memory, "_FREE", blocks)
+    return blocks
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=30))
+def test_rows_keep_what_was_written(steps):
+    """Some arrays are freed, some taken, some held by a part only: what is held has its own number everywhere."""
+    held = {}
+    for number, (is_taken, place) in enumerate(steps):
+        held.pop(place, None)
+        if is_taken:
+            rows = allocate_rows(SIZES[place % 3])
+            rows[:] = number
+            held[place] = (number, rows[len(rows) // 2 :].view() if place % 2 else rows)
+    for number, rows in held.values():
+        assert not np.any(rows != number)
+
+
+def test_a_block_is_free_when_no_part_of_it_is_used(free):
+    part = allocate_rows(MIN_BYTES)[10:20]
+    part[:] = 7
+    assert not free
+    assert allocate_rows(MIN_BYTES).ctypes.data != part.ctypes.data - 40
+    gc.collect()
+    assert len(free) == 1
+    place = part.ctypes.data - 40
+    del part
+    gc.collect()
+    assert len(free) == 2
+    assert allocate_rows(MAX_BYTES // 4).ctypes.data == place  # the last one that was used comes first
+
+
+def test_few_blocks_are_kept(free):
+    held = [allocate_rows(MIN_BYTES) for _ in range(MAX_FREE_BLOCKS + 2)]
+    del held
+    gc.collect()
+    assert len(free) == MAX_FREE_BLOCKS
+
+
+@pytest.mark.parametrize("count", [0, MIN_BYTES // 4 - 1, MAX_BYTES // 4 + 1])
+def test_small_and_large_arrays_have_no_block(free, count):
+    assert len(allocate_rows(count)) == count
+    gc.collect()
+    assert not free
