@@ -119,6 +119,18 @@ def test_accounts_are_sent_in_one_call_without_duplicates(index, sandbox, tmp_pa
     assert delivery_counts(sandbox, "tpns") == dict.fromkeys(make_ids("tpns", sorted(meant)), 1)
 
 
+def test_a_broadcast_that_was_taken_is_never_called_rejected(table, index, tmp_path):
+    """TPNS takes the same push to all once an hour: a repeat says that the call whose reply was lost has arrived."""
+    folder = write_folder("tpns", index, tmp_path / "run", "everyone", by_ids=False)
+    allowed = SafetyLimits(max_devices=DEVICE_COUNT, broadcast=True)
+    with Sandbox(Population(table), faults=["drop:#1@tpns/push/app"]) as sandbox:
+        known = make_credentials("tpns", sandbox)
+        assert send(folder, MESSAGE, known, allowed, options=QUICK_OPTIONS).undecided == 1
+        found = resume(folder, known, on_doubt="retry", options=QUICK_OPTIONS)
+        assert (found.done, found.undecided) == (False, 1)
+        assert delivery_counts(sandbox, "tpns") == dict.fromkeys(make_ids("tpns", range(DEVICE_COUNT)), 1)
+
+
 @pytest.mark.parametrize("name", SANDBOX_VENDORS)
 def test_unknown_ids_do_not_affect_others(table, index, tmp_path, name):
     known = table.filter(~pl.int_range(pl.len()).is_in(UNKNOWN_NUMBERS))
