@@ -79,6 +79,19 @@ def test_forgotten_events_are_gone(audience, small):
     assert (left.name, left.event_count, str(left.covered_from)) == ("open", 1, "2026-11-03")
 
 
+def test_a_table_whose_events_were_forgotten_needs_another_name(audience, small):
+    for event in ("buy", "open"):
+        (small / f"{event}.csv").write_text("token,at\nt1,2026-11-01 10:00:00\n")
+        assert audience("events", "add", "x.index", f"{event}.csv", "--event", event)[0] == 0
+    assert audience("events", "forget", "x.index", "buy")[0] == 0
+    words = ("events", "add", "x.index", "buy.csv", "--event", "buy")
+    code, out, err = audience(*words)
+    assert (code, out) == (0, "1 batch added before: snapshot 4 is still current\n")
+    assert "forgotten-batch" in err and "--batch NAME" in err
+    assert audience(*words, "--batch", "again")[1] == "snapshot 5: 1 event added: 1 buy\n"
+    assert audience(*words)[2] == ""
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

@@ -144,7 +144,21 @@ def run_events_add(
             cluster=cluster,
             **reading.to_arguments(),
         )
+    if result.repeated and _is_gone(event, device_index):
+        output.print_warnings([_forgotten_problem(event)])
     print_events_result(result, before, output)
+
+
+def _is_gone(event: str | None, index: DeviceIndex) -> bool:
+    """Return whether *index* has no event of that name any more, or, if each row has its own, none at all."""
+    names = {stats.name for stats in index.events()}
+    return not names if event is None else event not in names
+
+
+def _forgotten_problem(event: str | None) -> Problem:
+    """Return a warning that a batch which was added before adds nothing, although its events were forgotten."""
+    message = f"the index has no {event or 'events'}: they were forgotten, and a batch that was added adds nothing"
+    return Problem("forgotten-batch", message, hint="to add the table again, give it another name: --batch NAME")
 
 
 def _record_runs(index: DeviceIndex, folders: Sequence[Path], wait: float, output: Output) -> None:
