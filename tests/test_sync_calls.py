@@ -170,6 +170,21 @@ def test_a_bad_tag_makes_no_id_unknown(tmp_path):
     assert service.list_tags() == {each: tags for each, tags in wanted.items() if each != "r7"}
 
 
+@pytest.mark.parametrize("forms", FORMS)
+def test_a_change_of_an_unknown_id_alone_does_not_leave_a_sync_open(tmp_path, forms):
+    """Its tags were taken for others before, so that the id is what the vendor refuses."""
+    service = TagService(names_unknown=False)
+    syncing = Syncing(tmp_path, service, make_spec(FORMS[forms]))
+    wanted = {f"r{number}": {"t0", "t1"} for number in range(6)} | {"r6": {"t0", "last"}}
+    assert syncing.sync(wanted).is_complete
+    service.unknown = {"r6", *(f"n{number}" for number in range(9))}
+    service.tags.pop("r6")  # its app was removed
+    wanted |= {"r6": {"t1"}} | {f"n{number}": {"t0"} for number in range(9)}
+    status = syncing.sync(wanted)
+    assert (status.is_complete, status.unknown_ids) == (True, 10)
+    assert service.list_tags() == {each: tags for each, tags in wanted.items() if each not in service.unknown}
+
+
 def test_an_outage_stops_and_the_next_sync_goes_on(tmp_path):
     service = TagService(fault=lambda number: "stopped" if number > 3 else None)
     syncing = Syncing(tmp_path, service)

@@ -159,7 +159,7 @@ def find_changes(state: TagState) -> TagChanges:
     """
     assert state.started is not None
     scope, unknown = state.started.scope, state.unknown_ids
-    added, removed, present, others = [], [], [], []
+    added, removed, present, others, accepted = [], [], [], [], []
     for tag, known, doubtful, wanted in zip(
         state.known.tags, state.known.rows, state.doubtful, state.wanted, strict=True
     ):
@@ -169,7 +169,16 @@ def find_changes(state: TagState) -> TagChanges:
         removed.append((known | doubtful) - wanted - unknown if is_concerned else BitMap())
         present.append((certain & wanted) - unknown if is_concerned else BitMap())
         others.append(BitMap() if is_concerned else known | doubtful)
-    return TagChanges(state.known.ids, state.known.tags, tuple(added), tuple(removed), tuple(present), tuple(others))
+        accepted.append(bool(certain))
+    return TagChanges(
+        ids=state.known.ids,
+        tags=state.known.tags,
+        added=tuple(added),
+        removed=tuple(removed),
+        present=tuple(present),
+        others=tuple(others),
+        accepted=tuple(accepted),
+    )
 
 
 def has_changes(changes: TagChanges) -> bool:

@@ -146,6 +146,7 @@ class TagChanges:
         present: For each tag, the devices that have it at the vendor and keep it: a call may set it again.
         others: For each tag that the changes are not about, the devices that may have it: they count where a vendor
             bounds the tags of a device.
+        accepted: For each tag, whether the vendor has certainly taken it for a device before.
     """
 
     ids: pl.Series
@@ -154,3 +155,4 @@ class TagChanges:
     removed: Rows
     present: Rows
     others: Rows = ()
+    accepted: tuple[bool, ...] = ()

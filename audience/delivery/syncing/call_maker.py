@@ -56,6 +56,7 @@ class CallProgress:
         is_accepted: Whether the vendor has accepted a piece of it.
         suspected: Positions of ids that were refused alone, while the vendor did not say why: their tag may be bad.
         refusal: Why.
+        has_known_tags: Whether earlier syncs have set each of its tags, so that none of them is bad.
     """
 
     number: int
@@ -66,11 +67,17 @@ class CallProgress:
     is_accepted: bool = False
     suspected: set[int] = field(default_factory=set)
     refusal: Problem | None = None
+    has_known_tags: bool = False
+
+    @property
+    def takes_tags(self) -> bool:
+        """Return whether the vendor takes the tags of the call, so that an id which is refused alone is unknown."""
+        return self.is_accepted or self.has_known_tags
 
     @property
     def looks_refused(self) -> bool:
         """Return whether the call seems to be refused for its tags: no id was accepted, and several were refused."""
-        return not self.is_accepted and len(self.suspected) >= MAX_SUSPECTED
+        return not self.takes_tags and len(self.suspected) >= MAX_SUSPECTED
 
 
 class CallMaker:
@@ -88,7 +95,7 @@ class CallMaker:
         Raises:
             StopSync: It failed, and other calls would fail too.
         """
-        progress, pieces = CallProgress(number), [call]
+        progress, pieces = CallProgress(number, has_known_tags=self._has_known_tags(call)), [call]
         while pieces:
             left_out = self._context.unknown_positions | progress.unknown | progress.suspected
             piece = without_positions(pieces.pop(), left_out)
@@ -132,11 +139,16 @@ class CallMaker:
         return [without_positions(piece, unknown)]
 
     def _judge_suspected(self, progress: CallProgress, call: PackedCall) -> None:
-        """Decide what ids are that were refused alone: unknown, if others were accepted with the same tags."""
-        if progress.suspected and progress.is_accepted:
+        """Decide what ids are that were refused alone: unknown, if the vendor has taken the same tags for others."""
+        if progress.suspected and progress.takes_tags:
             self._count_ids(progress, call, progress.suspected, reached=0)
         elif progress.suspected:
             progress.problem = progress.problem or progress.refusal
+
+    def _has_known_tags(self, call: PackedCall) -> bool:
+        accepted = self._context.changes.accepted
+        tags = {int(tag) for part in (call.added, call.removed) if len(part) for tag in part.tags}
+        return bool(accepted) and all(accepted[tag] for tag in tags)
 
     def _find_unknown(self, piece: PackedCall, ids: tuple[str, ...]) -> set[int]:
         if not ids:
