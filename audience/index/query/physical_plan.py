@@ -15,7 +15,7 @@ from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.thresholds import estimate_costs
 from audience.index.storage.viewed_words import ViewedWords
 from audience.index.storage.word_programs import WordPlan, WordProgram
-from audience.language.ast import Expr
+from audience.language.ast import Expr, Threshold
 
 if TYPE_CHECKING:  # a question has the gains that are estimated here
     from audience.index.query.tag_questions import TagQuestion
@@ -54,8 +54,10 @@ def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, *, counts: b
     gain = question.gains[counts]
     if gain <= 0:
         return None
-    planned = shard.counted_with_words if counts else shard.found_with_words
     words = shard.cache.find_words(plan.keys)
+    if words is not None and counts and not isinstance(expr, Threshold):
+        return plan.program, words  # what follows is remembered for those whose rows may be cached
+    planned = shard.counted_with_words if counts else shard.found_with_words
     if planned.get(id(expr)) is expr:
         return plan.program, words or shard.load_words(plan.tag_rows)
     if words is None:

@@ -27,8 +27,8 @@ from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 
 # Nanoseconds, measured.
-MIN_COST = 4_000.0  # of all operations; with less, there is nothing to gain
-WORD_CALL, WORD_ROW = 0.15, 1.1e-6  # parts of it that packed words take for an operand, and for each row of it
+MIN_COST = 2_000.0  # of all operations; with less, there is nothing to gain
+WORD_CALL, WORD_ROW = 0.15, 2.2e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 NO_GAINS = 0.0, 0.0
@@ -43,15 +43,16 @@ class TagQuestion(NamedTuple):
     `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take.
     """
 
+    is_counted_at_once: bool  # what rare tags need comes first: it is in one line of the processor's cache
+    steps: BitmapSteps
+    bitmaps: list[BitMap]
+    complemented: bool
+    is_found_at_once: bool
+    gains: tuple[float, float]
+    plan: WordPlan | None
     tree: TagTree
     operands: list[Operand]
-    bitmaps: list[BitMap]
-    steps: BitmapSteps
     cost: float
-    plan: WordPlan | None
-    gains: tuple[float, float]
-    is_found_at_once: bool
-    is_counted_at_once: bool
 
 
 def read_tags(expr: Expr, shard: Shard) -> TagQuestion | None:
@@ -85,15 +86,16 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
     cost, bound = _estimate_cost(tree, operands, costs, shard), _find_bound(len(operands), shard)
     plan = None if cost < bound else _plan_words(tree, operands, shard)
     return TagQuestion(
-        tree,
-        operands,
-        [operand.rows.bitmap for operand in operands],
-        find_steps(tree.tree, costs),
-        cost,
-        plan,
-        NO_GAINS if plan is None else estimate_gains(tree.tree, operands, cost, plan.program, shard),
-        is_found_at_once=cost / MADE_BITMAP < bound,
         is_counted_at_once=cost < bound,
+        steps=find_steps(tree.tree, costs),
+        bitmaps=[operand.rows.bitmap for operand in operands],
+        complemented=tree.complemented,
+        is_found_at_once=cost / MADE_BITMAP < bound,
+        gains=NO_GAINS if plan is None else estimate_gains(tree.tree, operands, cost, plan.program, shard),
+        plan=plan,
+        tree=tree,
+        operands=operands,
+        cost=cost,
     )
 
 

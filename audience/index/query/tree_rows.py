@@ -21,7 +21,7 @@ def find_tree_rows(question: TagQuestion, shard: Shard, note: thresholds.Note | 
     places = question.bitmaps.copy()
     is_left = _take_steps(question.steps.finding, places, question, shard, note)
     rows = places[question.steps.found if is_left else -1]
-    return RowSet(rows, question.tree.complemented, 2 * len(rows))
+    return RowSet(rows, question.complemented, 2 * len(rows))
 
 
 def count_tree_rows(question: TagQuestion, shard: Shard) -> int:
@@ -33,7 +33,7 @@ def count_tree_rows(question: TagQuestion, shard: Shard) -> int:
     else:
         places = places.copy()
         counted = count(places[left], places[right]) if _take_steps(steps.counting, places, question, shard) else 0
-    return shard.device_count - counted if question.tree.complemented else counted
+    return shard.device_count - counted if question.complemented else counted
 
 
 def _take_steps(
