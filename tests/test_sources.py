@@ -68,6 +68,44 @@ def test_an_arrow_stream_gives_the_same_index(name, tmp_path):
     assert_same_index(STREAMS[name](), TABLE, tmp_path)
 
 
+NDJSON_FILES = {
+    "a column of the second file": ('{"token": "a", "x": "u"}\n', '{"token": "b", "x": "v", "y": 1}\n'),
+    "a column of the first file": ('{"token": "a", "y": 1}\n', '{"token": "b"}\n'),
+    "columns that differ in case": ('{"token": "a", "City": "u"}\n', '{"token": "b", "city": "v"}\n'),
+    "numbers with a point": ('{"token": "a", "x": 1}\n', '{"token": "b", "x": 1.5}\n'),
+    "text beside numbers": ('{"token": "a", "x": 1}\n', '{"token": "b", "x": "07"}\n'),
+    "no values": ('{"token": "a", "x": null, "tags": []}\n', '{"token": "b", "x": "v", "tags": ["t"]}\n'),
+    "no rows": ("", '{"token": "b", "x": 1}\n'),
+}
+
+
+@pytest.mark.parametrize("name", NDJSON_FILES)
+def test_files_of_ndjson_are_read_as_one_file(name, tmp_path):
+    for number, text in enumerate(NDJSON_FILES[name]):
+        (tmp_path / f"p={number}").mkdir()
+        (tmp_path / f"p={number}" / "part.ndjson").write_text(text)
+    (tmp_path / "whole.ndjson").write_text("".join(NDJSON_FILES[name]))
+    parts = sorted(tmp_path.glob("*/part.ndjson"))
+    assert_same_index(parts, tmp_path / "whole.ndjson", tmp_path)
+
+
+def test_files_of_ndjson_with_types_that_exclude_each_other_are_refused(tmp_path):
+    (tmp_path / "1.ndjson").write_text('{"token": "a", "x": 1}\n')
+    (tmp_path / "2.ndjson").write_text('{"token": "b", "x": ["v"]}\n')
+    with pytest.raises(
+        TableError, match=r"failed to determine supertype(.|\n)*give all files the same columns and types"
+    ):
+        DeviceIndex.build([tmp_path / "1.ndjson", tmp_path / "2.ndjson"], tmp_path / "index")
+
+
+def test_files_of_other_columns_are_refused_without_advice_to_programmers(tmp_path):
+    pl.DataFrame({"token": ["a"], "x": [1]}).write_parquet(tmp_path / "1.parquet")
+    pl.DataFrame({"token": ["b"], "x": [1], "y": [1]}).write_parquet(tmp_path / "2.parquet")
+    with pytest.raises(TableError, match="give all files the same columns and types") as raised:
+        DeviceIndex.build([tmp_path / "1.parquet", tmp_path / "2.parquet"], tmp_path / "index")
+    assert "2.parquet" in str(raised.value) and "pass" not in str(raised.value)
+
+
 LISTS = [["a"], None, [], ["b", None, "a"], ["c" * 20]]
 
 

@@ -19,7 +19,13 @@ from audience.index.ingest.decode import CategoriesByColumn, concat_columns, new
 from audience.index.ingest.encode import DeviceTable, count_rows
 from audience.index.ingest.local_times import read_instants
 from audience.index.ingest.row_places import RowPlaces
-from audience.index.ingest.sources import READ_ERRORS, SEEKABLE_FORMATS
+from audience.index.ingest.sources import (
+    OTHER_SCHEMA_PATTERN,
+    READ_ERRORS,
+    SCHEMA_HINT,
+    SEEKABLE_FORMATS,
+    describe_read_error,
+)
 from audience.index.ingest.table_reading import ColumnReading, TableReading
 from audience.index.schema.columns import Column
 from audience.index.storage.list_columns import element_type, flatten_lists, is_list
@@ -322,9 +328,10 @@ def wrap_polars_errors() -> Iterator[None]:
     try:
         yield
     except READ_ERRORS as error:
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = describe_read_error(error)
         if TOO_MANY_ROWS in message:
             message = f"the table has more than {MAX_ROWS:,} rows, which is all that Polars reads at once"
             hint = "build the index of a part of it, and add the others: audience index update INDEX TABLE"
             raise TableError(Problem("too-many-devices", message, hint=hint)) from error
-        raise TableError(Problem("unreadable", f"the table cannot be read: {message}")) from error
+        advice = SCHEMA_HINT if OTHER_SCHEMA_PATTERN.match(message) else None
+        raise TableError(Problem("unreadable", f"the table cannot be read: {message}", hint=advice)) from error

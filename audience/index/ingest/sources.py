@@ -1,6 +1,7 @@
 """Device tables in files and frames, opened as one lazy frame."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)
 ISO_INSTANT_PATTERN = ISO_DATETIME_PATTERN.removesuffix("$") + r"(Z|[+-]\d{2}(:?\d{2})?)$"
 # Polars panics over types and damage that it does not know; a panic is no `Exception`.
 READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
+PANIC_PATTERN = re.compile(r"^called `Result::unwrap\(\)` on an `Err` value: .*\"(.+)\"\)+$")
+ADVICE_PATTERN = re.compile(r",? (hint: (specify|pass) |consider passing ).*?(?=\. File |$)")
+OTHER_SCHEMA_PATTERN = re.compile("data type mismatch|did not find column|extra column in file")
+SCHEMA_HINT = "give all files the same columns and types, or add files by `audience index update INDEX FILE`"
 SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
 
 
@@ -109,7 +114,8 @@ def _name_unreadable_file(files: Sequence[SourceFile], format_: str) -> Iterator
         if file is None or file.name in error.problems[0].message:
             raise
         reason = error.problems[0].message.removeprefix("the table cannot be read: ")
-        raise TableError(Problem("unreadable", f"{file.name} cannot be read: {reason}")) from error
+        hint = error.problems[0].hint
+        raise TableError(Problem("unreadable", f"{file.name} cannot be read: {reason}", hint=hint)) from error
 
 
 def _find_unreadable(files: Sequence[SourceFile], format_: str) -> SourceFile | None:
@@ -127,7 +133,35 @@ def _scan_files(files: list[Path], format_: str, path_column: str | None) -> pl.
             return pl.scan_parquet(files, glob=False, hive_partitioning=False, include_file_paths=path_column)
         case "ipc":
             return pl.scan_ipc(files, glob=False, hive_partitioning=False, include_file_paths=path_column)
-    return pl.scan_ndjson(files, infer_schema_length=None, include_file_paths=path_column)
+    schema = _merge_schemas(files) if len(files) > 1 else None
+    return pl.scan_ndjson(files, schema=schema, infer_schema_length=None, include_file_paths=path_column)
+
+
+def _merge_schemas(files: Iterable[Path]) -> pl.Schema | None:
+    """Return the columns of all NDJSON *files* and the types that they have in one file of all lines.
+
+    Polars takes those of the first file for those of all, and leaves other columns out.
+    """
+    try:
+        schemas = [
+            pl.scan_ndjson(file, infer_schema_length=None).collect_schema() for file in files if file.stat().st_size
+        ]
+        empty = [pl.DataFrame(schema=schema) for schema in schemas]
+        return pl.concat(empty, how="diagonal_relaxed").schema if empty else None
+    except READ_ERRORS as error:
+        message = f"the table cannot be read: {describe_read_error(error)}"
+        raise TableError(Problem("unreadable", message, hint=SCHEMA_HINT)) from error
+
+
+def describe_read_error(error: BaseException) -> str:
+    """Return the first line of what Polars says, without its advice to programmers.
+
+    >>> describe_read_error(ValueError("did not find column y, consider passing `missing_columns='insert'`"))
+    'did not find column y'
+    """
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    inner = PANIC_PATTERN.search(text)
+    return ADVICE_PATTERN.sub("", inner[1] if inner else text)
 
 
 def _require_same_columns(files: Sequence[TextFile]) -> None:
