@@ -118,7 +118,7 @@ def test_a_query_changes_nothing_in_the_database(postgres, tmp_path):
             DeviceIndex.build(postgres, tmp_path / "index", query=query, replace=True)
         except TableError as error:
             assert error.code == "no-id"
-    assert len(DeviceIndex.build(postgres, tmp_path / "all", query="SELECT token FROM devices")) == TABLE.height
+    assert len(DeviceIndex.build(postgres, tmp_path / "all", query="SELECT token FROM devices -- all")) == TABLE.height
 
 
 def test_failed_connections_do_not_show_the_password(postgres, tmp_path):

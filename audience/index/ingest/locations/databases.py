@@ -72,7 +72,7 @@ def run_query(name: str, scheme: str | None, query: str | None) -> Iterator[Arro
     if not (query or "").strip(" \n\t;"):
         message = f"{redact_url(name)} is a database, and no query was given"
         raise TableError(Problem("no-query", message, hint=f"write {QUERY_EXAMPLE}"))
-    statement = str(query).strip().rstrip(";")
+    statement = str(query).strip().rstrip(";") + "\n"  # after a comment, as the driver of Postgres puts it in brackets
     with _wrap_errors(name):
         if scheme is None:
             with _query_duckdb(name, statement) as stream:
