@@ -65,6 +65,15 @@ def test_iceberg_gives_the_same_index(iceberg, tmp_path):
     assert_same_index(table.metadata_location, TABLE, tmp_path)
 
 
+def test_iceberg_is_read_with_the_columns_that_it_has_now(iceberg, tmp_path):
+    table, _ = iceberg
+    with table.update_schema() as update:
+        update.rename_column("city", "town")
+        update.delete_column("age")
+    expected = TABLE.rename({"city": "town"}).drop("age")
+    assert_same_index(table.metadata_location, expected, tmp_path)
+
+
 def test_a_table_of_a_catalog(iceberg, tmp_path, monkeypatch):
     _, uri = iceberg
     monkeypatch.setenv("PYICEBERG_CATALOG__LOCAL__TYPE", "sql")

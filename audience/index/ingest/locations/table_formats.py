@@ -65,11 +65,20 @@ def _scan_delta(place: str) -> pl.LazyFrame:
 def _scan_iceberg(place: str) -> pl.LazyFrame:
     _import("pyiceberg", "iceberg")
     table = _open_iceberg(place)
-    snapshot = table.current_snapshot()
-    options = _find_options(place)
-    return pl.scan_iceberg(
-        table, snapshot_id=None if snapshot is None else snapshot.snapshot_id, storage_options=options or None
-    )
+    return pl.scan_iceberg(_freeze(table), storage_options=_find_options(place) or None)
+
+
+def _freeze(table: Any) -> Any:
+    """Return an Iceberg table as it is now, whatever is committed while it is read.
+
+    The number of its snapshot would not do: that is read with the columns that it was written with, not with those
+    that were renamed, added or removed since.
+    """
+    from pyiceberg.table import StaticTable
+
+    if isinstance(table, StaticTable):
+        return table
+    return StaticTable.from_metadata(table.metadata_location, table.io.properties)
 
 
 def _open_iceberg(place: str) -> Any:
