@@ -65,6 +65,16 @@ def test_unknown_ids_keep_their_tag_when_their_tags_are_updated(audience, run):
         assert resolve("dead AND b") == set(gone)
 
 
+def test_tags_in_a_column_of_their_own_are_kept_by_updates(audience, run):
+    words = "index", "tag", "x.index", "--add", "offered", *run[1]
+    for column in (("--tag-column", "offers"), ()):  # the second time it is where it was
+        assert audience(*words, *column)[0] == 0
+        update = pl.DataFrame({"registration_id": run[1], "tags": [["a"]] * len(run[1])})
+        DeviceIndex.open("x.index").update(update)
+        assert resolve("offered") == set(run[1])
+    assert audience("index", "tag", "x.index", "--add", "offered", "--tag-column", "others", *run[1])[0] == 2
+
+
 def test_tag_of_unknown_ids_is_refused_in_a_column_of_the_table(audience, run):
     folder, _ = run
     DeviceIndex.open("x.index").tag(["nobody", *resolve("a")], add="dead")

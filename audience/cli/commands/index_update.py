@@ -80,6 +80,14 @@ def run_tag(
     remove: Annotated[
         list[str] | None, Option("--remove", metavar="TAG", help="Tag to remove from the devices. Repeatable.")
     ] = None,
+    tag_column: Annotated[
+        str | None,
+        Option(
+            "--tag-column",
+            metavar="COLUMN",
+            help="Column for the added tags; no update changes one that no table has.",
+        ),
+    ] = None,
     files: IdFilesOption = None,
     column: IdColumnOption = None,
     encoding: EncodingOption = None,
@@ -105,7 +113,7 @@ def run_tag(
             device_ids,
             add=add or (),
             remove=remove or (),
-            column=unknown,  # of its own: an update from a table does not know it
+            column=tag_column or unknown,  # of its own: an update from a table does not know it
             wait=wait,
             progress=progress,
         )
