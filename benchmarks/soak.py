@@ -10,10 +10,14 @@ An hour of one change a second is `--rate 1`; without a rate, changes follow one
 """
 
 import argparse
+import bisect
+import math
 import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ DEVICES_PER_CHANGE = 10
 KINDS = ("update", "tag", "untag", "remove", "add")
 SHARES = (0.4, 0.2, 0.1, 0.1, 0.2)  # of the changes
 QUIET_SECONDS, SAMPLE_SECONDS = 5.0, 0.2
+STEPS = 200  # of a histogram, for each factor of e
 Device = tuple[int, str, frozenset[str]]  # age, city, tags
 QUESTIONS: dict[str, Callable[[Device], bool]] = {
     "vip": lambda device: "vip" in device[2],
@@ -65,22 +70,42 @@ class Change:
         return index.remove(self.ids).snapshot
 
 
-@dataclass(slots=True)
-class Latencies:
-    """Seconds of the refreshes and of the counts of a reader."""
+class Histogram:
+    """How often something took how long, to half a percent: an hour of counts is more than memory has room for."""
 
-    refresh: list[float] = field(default_factory=list)
-    count: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.times: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """Note one time."""
+        self.times[round(math.log(seconds) * STEPS)] += 1
+
+    def find_percentile(self, percent: int) -> float:
+        """Return the milliseconds that *percent* of the times do not exceed."""
+        wanted = self.times.total() * percent / 100
+        steps = sorted(self.times)
+        at = bisect.bisect_left(list(accumulate(self.times[step] for step in steps)), wanted)
+        return math.exp(steps[at] / STEPS) * 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Times of the refreshes and of the counts of a reader; the first counts of a snapshot also by themselves."""
+
+    refresh: Histogram = field(default_factory=Histogram)
+    count: Histogram = field(default_factory=Histogram)
+    first: Histogram = field(default_factory=Histogram)
 
     def summarize(self) -> dict[str, float]:
         """Return the number of counts, and the percentiles in milliseconds."""
-        named = {"count": self.count, "refresh": self.refresh}
+        named = {"count": self.count, "refresh": self.refresh, "first": self.first}
         percentiles = {
-            f"{name}_p{percent}": float(np.percentile(values, percent)) * 1e3
-            for name, values in named.items()
+            f"{name}_p{percent}": times.find_percentile(percent)
+            for name, times in named.items()
             for percent in (50, 99)
+            if times.times
         }
-        return {"counts": len(self.count), **percentiles}
+        return {"counts": self.count.times.total(), **percentiles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +218,16 @@ def read_answers(folder: Path, is_warm: Event, is_busy: Event, is_done: Event, r
         kept = latencies[is_busy.is_set()]
         start = time.perf_counter()
         index.refresh()
-        kept.refresh.append(time.perf_counter() - start)
+        kept.refresh.add(time.perf_counter() - start)
         for question, text in enumerate(QUESTIONS):
             start = time.perf_counter()
             count = index.count(text)
-            kept.count.append(time.perf_counter() - start)
-            seen.setdefault((index.snapshot.manifest.number, question), set()).add(count)
+            took = time.perf_counter() - start
+            kept.count.add(took)
+            answered = (index.snapshot.manifest.number, question)
+            if answered not in seen:
+                kept.first.add(took)
+            seen.setdefault(answered, set()).add(count)
         is_warm.set()
     results.put((latencies[False].summarize(), latencies[True].summarize(), seen))
 
@@ -285,6 +314,7 @@ def format_report(measured: dict[str, Any]) -> str:
         for name, key in (
             ("count, median", "count_p50"),
             ("count, 99 %", "count_p99"),
+            ("first count of a snapshot, median", "first_p50"),
             ("refresh, median", "refresh_p50"),
             ("refresh, 99 %", "refresh_p99"),
         )

@@ -12,9 +12,10 @@ from audience.index.ingest import encode
 from audience.index.query import evaluate, pattern_search, physical_plan, tag_questions
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
-from audience.index.storage import closed_rows, joined_shard
+from audience.index.storage import closed_rows, joined_attributes, joined_shard
 from audience.index.storage.detached import detach_snapshot
-from audience.index.storage.joined_shard import JoinedShard, MergedStrings
+from audience.index.storage.joined_attributes import MergedStrings
+from audience.index.storage.joined_shard import JoinedShard
 from audience.language.ast import Ids, Limit, Matches, Sample, Split, Top, walk
 
 NAMES = [f"r{number}" for number in range(24)]
@@ -167,7 +168,7 @@ def test_attributes_that_two_threads_join_at_once_are_told_apart(tmp_path, monke
     index = DeviceIndex.build(table, tmp_path / "index")
     index.update(table.head(1))
     (joined,) = index.snapshot.evaluated_shards
-    join_attribute, asked = joined_shard._join_attribute, []
+    join_attribute, asked = joined_attributes.join_attribute, []
 
     def join_while_another_thread_asks(name, parts, start):
         if not asked:
@@ -175,7 +176,7 @@ def test_attributes_that_two_threads_join_at_once_are_told_apart(tmp_path, monke
             assert "sex" in joined.attributes
         return join_attribute(name, parts, start)
 
-    monkeypatch.setattr(joined_shard, "_join_attribute", join_while_another_thread_asks)
+    monkeypatch.setattr(joined_attributes, "join_attribute", join_while_another_thread_asks)
     assert joined.attributes["city"].start != joined.attributes["sex"].start
     assert [index.count(f"city:{city}") for city in "abc"] == [30, 30, 30]
     assert (index.count("sex:m"), index.count("sex:m AND city:a")) == (45, 15)

@@ -413,7 +413,7 @@ def _note_union(expr: Expr, union: LazyUnion | None, shard: Shard) -> LazyUnion 
 def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | LazyUnion | None:
     """Return the union of *terms* if all of them are tags whose stored bitmaps were located before."""
     tags = [term for term in terms if isinstance(term, Tag)]
-    tag_rows = [row for tag in tags if (row := shard.tag_rows.get((tag.type, tag.value))) is not None]
+    tag_rows = [row for tag in tags if (row := shard.find_tag_row((tag.type, tag.value))) is not None]
     if len(tag_rows) < len(terms):
         return None
     cached = shard.cache.get(shard.name, expr)
@@ -467,7 +467,7 @@ def _evaluation_cost(expr: Expr) -> int:
 
 
 def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
-    row = shard.tag_rows.get((tag.type, tag.value))
+    row = shard.find_tag_row((tag.type, tag.value))
     if row is not None:
         return RowSet(shard.load_bitmap(row), False, shard.bitmap_sizes[row], cached=True)
     attribute = shard.attributes.get(tag.type)

@@ -183,7 +183,7 @@ def _group_ways(ways: Iterable[tuple[int, Way]]) -> list[TakenWay]:
 
 def _sum_forms(tag: Tag, shards: Sequence[Shard]) -> StoredForm | None:
     """Return the form of the bitmaps of *tag* that were located; None if there is none."""
-    located = [(shard, row) for shard in shards if (row := shard.tag_rows.get((tag.type, tag.value))) is not None]
+    located = [(shard, row) for shard in shards if (row := shard.find_tag_row((tag.type, tag.value))) is not None]
     if not located:
         return None
     forms: list[BitmapForm] = [shard.load_form(row) for shard, row in located]

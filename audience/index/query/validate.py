@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from audience.errors import ExpressionError, Problem
@@ -44,8 +45,11 @@ from audience.language.ast import (
     Expr,
     Has,
     Ids,
+    Limit,
     Matches,
     Reference,
+    Sample,
+    Split,
     Tag,
     Top,
     Within,
@@ -64,14 +68,16 @@ from audience.language.validation import join_some
 from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
+COLUMN_ATOMS = Tag, Compare, Within, Between, Has, Sample, Split, Limit  # need columns, whatever values devices have
 MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Expr:
     """Return *expr* as it is evaluated: with saved expressions for segments, and instants in UTC for days and times.
 
-    Each expression object is validated once for a snapshot. One with relative times is bound whenever it is asked, and
-    what it is bound to is validated once. One with files of ids is validated whenever it is asked.
+    Each expression object is validated once for a snapshot, and once for all with the same columns and segments if it
+    needs no more. One with relative times is bound whenever it is asked, and what it is bound to is validated once. One
+    with files of ids is validated whenever it is asked.
 
     Args:
         expr: Expression.
@@ -85,6 +91,9 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
     cached = snapshot.validated_exprs.get(id(expr))
     if cached is not None and cached[0] is expr and cached[1] is zone:
         return cached[2]
+    lasting = snapshot.lasting_exprs.get(id(expr))
+    if lasting is not None and lasting[0] is expr and lasting[1] is zone:
+        return _keep_validated(expr, zone, _find_tags(lasting[2], snapshot), snapshot)
     expanded = expand_segments(expr, snapshot.segments)
     if has_events(expanded):
         return _validate_events(expanded, zone, snapshot, as_of)
@@ -96,10 +105,27 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
     evaluated = _validate_atoms(expanded, zone, snapshot)
     if has_files:
         return evaluated
-    if len(snapshot.validated_exprs) >= MAX_VALIDATED_EXPRS:
-        snapshot.validated_exprs.clear()
+    if all(_needs_columns_alone(atom, snapshot) for atom in atoms_of_operands(expanded)):
+        _make_room(snapshot.lasting_exprs)
+        snapshot.lasting_exprs[id(expr)] = expr, zone, evaluated
+    return _keep_validated(expr, zone, evaluated, snapshot)
+
+
+def _keep_validated(expr: Expr, zone: ZoneInfo, evaluated: Expr, snapshot: Snapshot) -> Expr:
+    _make_room(snapshot.validated_exprs)
     snapshot.validated_exprs[id(expr)] = expr, zone, evaluated
     return evaluated
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= MAX_VALIDATED_EXPRS:
+        kept.clear()
+
+
+def _needs_columns_alone(atom: Atom, snapshot: Snapshot) -> bool:
+    """Return whether the columns of *snapshot* decide whether *atom* is valid, and as what it is evaluated."""
+    is_doubtful = isinstance(atom, Tag) and atom.type == UNTYPED and _is_column(atom.value, snapshot)
+    return isinstance(atom, COLUMN_ATOMS) and not is_doubtful
 
 
 def validate_segment(expr: Expr, snapshot: Snapshot) -> None:
@@ -127,8 +153,7 @@ def _validate_bound(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
     if known is not None:
         return known
     evaluated = _validate_atoms(expr, zone, snapshot)
-    if len(snapshot.bound_exprs) >= MAX_VALIDATED_EXPRS:
-        snapshot.bound_exprs.clear()
+    _make_room(snapshot.bound_exprs)
     snapshot.bound_exprs[expr, zone] = evaluated
     return evaluated
 
@@ -140,10 +165,14 @@ def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
         if snapshot.cut_attributes and zone.key != snapshot.timezone:
             _refuse_cut_days(atom, zone, snapshot)
     instants = to_instants(_expand_events(expr, zone, snapshot), snapshot.roles, zone)
-    evaluated = expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot))
+    return _find_tags(expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot)), snapshot)
+
+
+def _find_tags(evaluated: Expr, snapshot: Snapshot) -> Expr:
+    """Return *evaluated*, of whose tags the bitmaps are kept for all questions with the same object."""
     if isinstance(evaluated, JUNCTIONS):
         for shard in snapshot.evaluated_shards:
-            read_tags(evaluated, shard)  # is kept for all questions with the same object
+            read_tags(evaluated, shard)
     return evaluated
 
 

@@ -31,6 +31,7 @@ def detach_snapshot(snapshot: Snapshot) -> Snapshot:
             shard.group = group
         if isinstance(shard, JoinedShard):
             shard.parts = tuple(shards[id(part)] for part in shard.parts)
+            shard.earlier_bitmaps = tuple(earlier.pass_on(shard.numbering) for earlier in shard.earlier_bitmaps)
     return copied
 
 

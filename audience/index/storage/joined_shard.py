@@ -14,22 +14,21 @@ question first needs the bitmap of a value, those of the parts are joined, and t
 #   joined rows         0 … 1,439,999 | …0,009 | …0,049
 #   bitmap of a value   closed up     | shifted| shifted
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, count
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.schema.columns import Role
-from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
-from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows_in_form
+from audience.index.schema.value_types import StringSequence
+from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
+from audience.index.storage.earlier_bitmaps import EarlierBitmaps, Numbering
+from audience.index.storage.joined_attributes import TAG_ROW_BITS, BitmapSizes, JoinedAttributes, count_equal
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.packed_words import WordBytes
 from audience.index.storage.shard import Shard
@@ -49,8 +48,9 @@ from audience.language.ast import (
 MAX_JOINED_ROWS = 1 << 21  # of a shard that is joined with others, to at most twice as many
 DELTA_FRACTION = 4  # a shard of such a part of it is a delta, which is joined with any
 MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard: more are closed up
-TAG_ROW_BITS = 32  # a joined row of the tags file: the number of the attribute, and the row within it
-MAX_SEARCHED_RATIO = 1 / 16  # of the values of an attribute: so few are searched for one by one
+MAX_UNMEASURED_RATIO = 1 / 64  # of the rows: sizes of bitmaps are not measured again for so few new ones
+MAX_EARLIER_SHARDS = 4  # whose bitmaps are kept
+MAX_EARLIER_TAGS = 1 << 14  # whose rows of the tags file are remembered
 NO_ROWS = BitMap()  # is never changed
 EVALUATED_BY_PARTS = (Ids, Sample, Split, Limit, Top, Matches, Did, Aggregate, EventMoment)
 
@@ -85,7 +85,10 @@ class JoinedShard(Shard):
     that the parts store in ways that cannot be joined are left out; expressions about them are evaluated in each part.
     """
 
-    def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: "Iterable[JoinedShard]" = ()):
+    earlier_bitmaps: tuple[EarlierBitmaps, ...] = ()  # of snapshots before, the last one first
+    _earlier_attributes: JoinedAttributes | None = None
+
+    def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: "Sequence[JoinedShard]" = ()):
         self.parts = tuple(parts)
         self.closed = _close_parts(parts, known)
         first = self.parts[0]
@@ -95,8 +98,13 @@ class JoinedShard(Shard):
         self.index_columns = first.index_columns
         self.group = first.group
         self._start_empty()
-        self._earlier_bitmaps: dict[int, BitMap] = {}  # with rows that have been deleted since
         self._set_deleted(self._join_deleted(), cache)
+        self._earlier_tags: dict[tuple[str, str], int] = {}
+        self._later_rows: dict[tuple[int, int], dict[int, list[tuple[int, Sequence[int]]]]] = {}
+        self._earlier_sizes: Mapping[int, int] = {}
+        followed = max(known, key=self._count_common_parts, default=None)
+        if followed is not None and self._count_common_parts(followed):
+            self._follow(followed)
 
     def becomes(self, parts: Sequence[Shard]) -> bool:
         """Return whether *parts* have the files of the parts of this shard, and all its deleted rows and few others."""
@@ -115,11 +123,35 @@ class JoinedShard(Shard):
         shard.index_columns, shard.group = parts[0].index_columns, parts[0].group
         shard._set_deleted(shard._join_deleted(), cache)
         if shard.deleted != self.deleted:
-            shard._earlier_bitmaps = {**self._earlier_bitmaps, **self._bitmaps}
+            vars(shard).pop("numbering", None)
+            shard.earlier_bitmaps = self.pass_bitmaps_on(shard.numbering)
             shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
             shard.loaded_exprs = {}
             shard.kept_forms = {}
         return shard
+
+    def _count_common_parts(self, other: "JoinedShard") -> int:
+        return count_equal(self.numbering.files, other.numbering.files)
+
+    def _follow(self, earlier: "JoinedShard") -> None:
+        """Take from *earlier*, whose first part is the same, what is still right when it is asked for."""
+        self.earlier_bitmaps = earlier.pass_bitmaps_on(self.numbering)
+        self._earlier_attributes = earlier.joined_attributes
+        known = {} if len(earlier._earlier_tags) > MAX_EARLIER_TAGS else earlier._earlier_tags
+        self._earlier_tags = {**known, **earlier.tag_rows}
+        if sum(self._row_counts[self._count_common_parts(earlier) :]) <= self.row_count * MAX_UNMEASURED_RATIO:
+            self._earlier_sizes = earlier.bitmap_sizes.known
+
+    def pass_bitmaps_on(self, later: Numbering) -> tuple[EarlierBitmaps, ...]:
+        """Return the bitmaps of this shard, and those of earlier ones that were not asked for, for a later one."""
+        own = EarlierBitmaps(self._bitmaps.copy(), self.numbering, later)
+        return own, *(each.pass_on(later) for each in self.earlier_bitmaps[: MAX_EARLIER_SHARDS - 1])
+
+    @cached_property
+    def numbering(self) -> Numbering:
+        """Return how the rows of the parts are numbered, and which are deleted."""
+        files = tuple(part.files for part in self.parts)
+        return Numbering(files, self.closed, (*self.offsets, self.row_count), self.deleted or NO_ROWS)
 
     @property
     def _row_counts(self) -> list[int]:
@@ -195,33 +227,61 @@ class JoinedShard(Shard):
     @cached_property
     def attributes(self) -> Mapping[str, StoredAttribute]:  # type: ignore[override]  # computed when they are needed
         """Return the attributes whose bitmaps can be joined, by name."""
-        return JoinedAttributes(self.parts)
+        return JoinedAttributes(self.parts, self._earlier_attributes)
 
     @property
-    def _joined(self) -> "JoinedAttributes":
+    def joined_attributes(self) -> JoinedAttributes:
+        """Return the attributes with the rows of all parts."""
         assert isinstance(self.attributes, JoinedAttributes)
         return self.attributes
 
     def attribute_values(self, attribute: StoredAttribute) -> StringSequence:  # type: ignore[override]
         """Return the values of *attribute* in all parts, in order."""
-        return self._joined.find(attribute.start).values
+        return self.joined_attributes.find(attribute.start).values
 
     @cached_property
-    def bitmap_sizes(self) -> "BitmapSizes":  # type: ignore[override]
+    def bitmap_sizes(self) -> BitmapSizes:  # type: ignore[override]
         """Return the approximate size of every bitmap, in bytes."""
-        return BitmapSizes(self._joined)
+        return BitmapSizes(self.joined_attributes, self._earlier_sizes)
 
     def view_words(self, tag_rows: range) -> list[WordBytes | None]:
         """Return None for each: a joined bitmap is not stored."""
         return [None] * len(tag_rows)
 
+    def find_tag_row(self, tag: tuple[str, str]) -> int | None:
+        """Return the row of the tags file of a tag, or None if it was not located before, or may be another one."""
+        row = self.tag_rows.get(tag)
+        if row is None and (earlier := self._earlier_tags.get(tag)) is not None:
+            stored = self.attributes.get(tag[0])
+            if stored is not None and stored.start <= earlier < stored.stop:
+                row = self.tag_rows[tag] = earlier
+        return row
+
     def _read_bitmap(self, tag_row: int) -> BitMap:
-        earlier = self._earlier_bitmaps.pop(tag_row, None)
-        bitmap = self._join_bitmap(tag_row) if earlier is None else earlier
+        for earlier in self.earlier_bitmaps:
+            bitmap = earlier.take(tag_row)
+            if bitmap is not None and earlier.change is not None:
+                return self._add_later_rows(bitmap, tag_row, earlier.change.common)
+        bitmap = self._join_bitmap(tag_row)
         return remove_rows_in_form(bitmap, self.deleted) if self.deleted else bitmap
 
+    def _add_later_rows(self, bitmap: BitMap, tag_row: int, first: int) -> BitMap:
+        """Return *bitmap* with the rows of the parts from *first* on."""
+        if first == len(self.parts):
+            return bitmap
+        attribute = tag_row >> TAG_ROW_BITS, first
+        later = self._later_rows.get(attribute)
+        if later is None:
+            later = self._later_rows[attribute] = self.joined_attributes.rows_of_later_parts(tag_row, first)
+        if tag_row not in later:
+            return bitmap
+        added = [NO_ROWS] * len(self.parts)
+        for position, rows in later[tag_row]:
+            added[position] = _union_of_rows(self.parts[position], rows, self.closed[position])
+        return bitmap | remove_rows(self._join_numbered(added), self.deleted)
+
     def _join_bitmap(self, tag_row: int) -> BitMap:
-        tag_rows = self._joined.rows_of_parts(tag_row)
+        tag_rows = self.joined_attributes.rows_of_parts(tag_row)
         rows = zip(self.parts, tag_rows, self.closed, strict=True)
         return self._join_numbered(
             [_union_of_rows(part, own, closed) if own else NO_ROWS for part, own, closed in rows]
@@ -229,110 +289,21 @@ class JoinedShard(Shard):
 
     def load_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:  # type: ignore[override]
         """Return the bitmaps of several values."""
-        missing = [row for row in tag_rows if row not in self._bitmaps and row not in self._earlier_bitmaps]
+        missing = [row for row in tag_rows if row not in self._bitmaps]
         if len(missing) > 1:
-            by_part = zip(*map(self._joined.rows_of_parts, missing), strict=True)
-            for part, closed, rows in zip(self.parts, self.closed, by_part, strict=True):
+            wanted = missing if self.is_remote else self._select_unknown(missing)
+            by_part = zip(*map(self.joined_attributes.rows_of_parts, wanted), strict=True)
+            for part, closed, rows in zip(self.parts, self.closed, by_part, strict=False):
                 _load_part(part, [row for own in rows for row in own], closed)
-        return [self.load_bitmap(tag_row) for tag_row in tag_rows]
+        known = self._bitmaps
+        return [known[tag_row] if tag_row in known else self.load_bitmap(tag_row) for tag_row in tag_rows]
 
-
-class JoinedAttributes(Mapping[str, StoredAttribute]):
-    """Attributes of several shards by name, those that can be joined. Each is joined when it is first asked for.
-
-    Several threads may ask at once, also for one attribute: then the first that is entered is the one that all use.
-    """
-
-    def __init__(self, parts: Sequence[Shard]):
-        self.parts = tuple(parts)
-        self._by_name: dict[str, JoinedAttribute | None] = {}
-        self._by_number: dict[int, JoinedAttribute] = {}
-        self._numbers = count()
-
-    def __getitem__(self, name: str) -> StoredAttribute:
-        if name not in self._by_name:
-            number = next(self._numbers)  # no two threads have the same
-            joined = _join_attribute(name, self.parts, number << TAG_ROW_BITS)
-            if joined is not None:
-                self._by_number[number] = joined
-            self._by_name.setdefault(name, joined)
-        found = self._by_name[name]
-        if found is None:
-            raise KeyError(name)
-        return found.stored
-
-    def __iter__(self) -> Iterator[str]:
-        names = dict.fromkeys(name for part in self.parts for name in part.attributes)
-        return (name for name in names if name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def find(self, tag_row: int) -> "JoinedAttribute":
-        """Return the attribute that a row of the tags file belongs to."""
-        return self._by_number[tag_row >> TAG_ROW_BITS]
-
-    def rows_of_parts(self, tag_row: int) -> list[Sequence[int]]:
-        """Return the rows of the tags files of all parts that are joined as *tag_row*."""
-        joined = self.find(tag_row)
-        return joined.rows_of_parts(tag_row - joined.stored.start)
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedAttribute:
-    """Attribute of several shards: its values in order, and the rows of the tags files that hold them."""
-
-    stored: StoredAttribute
-    values: "MergedStrings"
-    first_row: int  # of the first part
-    rows_of_others: Sequence[Mapping[str, Sequence[int]]]  # by value, of the other parts
-
-    def rows_of_parts(self, rank: int) -> list[Sequence[int]]:
-        """Return the rows of the tags files of all parts that hold the value of *rank*."""
-        if not any(self.rows_of_others):  # bit slices, too
-            return [(self.first_row + rank,), *(() for _ in self.rows_of_others)]
-        value, rank_of_first = self.values[rank], self.values.rank_of_first(rank)
-        of_first = () if rank_of_first is None else (self.first_row + rank_of_first,)
-        return [of_first, *(rows.get(value, ()) for rows in self.rows_of_others)]
-
-
-@dataclass(frozen=True, slots=True)
-class MergedStrings:
-    """Sorted strings of the first part, and *others* that only later parts have, each at its *position* among them."""
-
-    first: StringSequence
-    others: Sequence[str] = ()
-    positions: Sequence[int] = ()
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.others)
-
-    def __getitem__(self, rank: int) -> str:
-        before = bisect_left(self.positions, rank)
-        is_other = before < len(self.positions) and self.positions[before] == rank
-        return self.others[before] if is_other else self.first[rank - before]
-
-    def rank_of_first(self, rank: int) -> int | None:
-        """Return the rank among the strings of the first part; None if it does not have the string."""
-        before = bisect_left(self.positions, rank)
-        is_other = before < len(self.positions) and self.positions[before] == rank
-        return None if is_other else rank - before
-
-
-class BitmapSizes:
-    """Approximate sizes of joined bitmaps: what later parts have is small."""
-
-    def __init__(self, attributes: JoinedAttributes):
-        self._attributes = attributes
-        self._known: dict[int, int] = {}
-
-    def __getitem__(self, tag_row: int) -> int:
-        size = self._known.get(tag_row)
-        if size is None:
-            parts, rows = self._attributes.parts, self._attributes.rows_of_parts(tag_row)
-            size = sum(part.bitmap_sizes[row] for part, own in zip(parts, rows, strict=True) for row in own)
-            self._known[tag_row] = size
-        return size
+    def _select_unknown(self, tag_rows: Sequence[int]) -> list[int]:
+        """Return those of *tag_rows* whose bitmaps no earlier shard had."""
+        unknown = list(tag_rows)
+        for earlier in self.earlier_bitmaps:
+            unknown = [row for row in unknown if row not in earlier.bitmaps]
+        return unknown
 
 
 def _close_parts(parts: Sequence[Shard], known: Iterable[JoinedShard]) -> tuple[ClosedRows | None, ...]:
@@ -377,63 +348,6 @@ def _union_of_rows(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | No
     load = part.load_bitmap if closed is None else closed.bitmaps.__getitem__
     first, *others = map(load, tag_rows)
     return BitMap.union(first, *others) if others else first
-
-
-def _join_attribute(name: str, parts: Sequence[Shard], start: int) -> JoinedAttribute | None:
-    """Return an attribute of *parts* whose rows begin at *start*; None if no part has it, or it cannot be joined."""
-    stored = [part.attributes.get(name) for part in parts]
-    present = [attribute for attribute in stored if attribute is not None]
-    first, others = stored[0], stored[1:]
-    if first is not None and len(present) == 1:
-        moved = replace(first, start=start, stop=start + first.stop - first.start)
-        strings = MergedStrings(parts[0].attribute_values(first))
-        return JoinedAttribute(moved, strings, first.start, [{} for _ in others])
-    forms = {(attribute.role, attribute.type_name, attribute.bit_slicing) for attribute in present}
-    if len(forms) != 1 or present[0].bit_slicing is not None:
-        return None
-    rows_of_others = [
-        {} if attribute is None else part.rows_by_value(attribute)
-        for part, attribute in zip(parts[1:], others, strict=True)
-    ]
-    values = _merge_values(parts[0], first, present[0].role, rows_of_others)
-    joined = replace(
-        present[0],
-        start=start,
-        stop=start + len(values),
-        distinct_count=len(values),
-        is_single_valued=all(attribute.is_single_valued for attribute in present),
-    )
-    return JoinedAttribute(joined, values, 0 if first is None else first.start, rows_of_others)
-
-
-def _merge_values(
-    shard: Shard, attribute: StoredAttribute | None, role: Role, rows_of_others: Sequence[Mapping[str, Sequence[int]]]
-) -> MergedStrings:
-    """Return the values of *attribute* of the first part, and those of the other parts that it lacks, in order."""
-    strings: StringSequence = [] if attribute is None else shard.attribute_values(attribute)
-    wanted = {value for rows in rows_of_others for value in rows}
-    known = {} if attribute is None else shard.known_ranks.setdefault(attribute.name, {})
-    find_ranks(wanted - known.keys(), strings, role, known)
-    value_type = value_type_of(role)
-    lacking = sorted(
-        (value for value in wanted if known[value] is None), key=lambda text: (value_type.parse(text), text)
-    )
-    ordered = SortedStrings(value_type, strings)
-    positions = [ordered.rank_through(value_type.parse(value)) + before for before, value in enumerate(lacking)]
-    return MergedStrings(strings, lacking, positions)
-
-
-def find_ranks(values: Collection[str], strings: StringSequence, role: Role, known: dict[str, int | None]) -> None:
-    """Enter the rank of each of *values* among the sorted *strings* in *known*, None for one that is not there."""
-    if len(values) > len(strings) * MAX_SEARCHED_RATIO:
-        ranks = {strings[rank]: rank for rank in reversed(range(len(strings)))}
-        known.update((value, ranks.get(value)) for value in values)
-        return
-    ordered = SortedStrings(value_type_of(role), strings)
-    for value in values:
-        key = ordered.value_type.parse(value)
-        equal = range(ordered.rank_below(key), ordered.rank_through(key))
-        known[value] = next((rank for rank in equal if strings[rank] == value), None)
 
 
 def rows_by_shard(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> dict[str, BitMap]:

@@ -162,6 +162,10 @@ class Manifest:
         """Return the files with lists of ids by name."""
         return {file.name: file for files in self.segment_files.values() for file in files}
 
+    def names(self) -> tuple[Any, ...]:
+        """Return what an expression can name, but events: columns, segments, and days of the time zone."""
+        return self.columns, self.timezone, self.segments, self.segment_files
+
     def file_names(self) -> set[str]:
         """Return the names of all files in the folder of the shards that the snapshot needs."""
         return set(self.file_sizes())

@@ -231,10 +231,14 @@ class Shard:
             bitmap = self._bitmaps[tag_row] = self._read_bitmap(tag_row)
         return bitmap
 
+    def find_tag_row(self, tag: tuple[str, str]) -> int | None:
+        """Return the row of the tags file of a tag by its type and value, or None if it was not located before."""
+        return self.tag_rows.get(tag)
+
     def find_operand(self, tag: tuple[str, str]) -> Operand | None:
         """Return the bitmap of a tag by its type and value, or None if it was not located before."""
         operand = self.operands.get(tag)
-        if operand is None and (tag_row := self.tag_rows.get(tag)) is not None:
+        if operand is None and (tag_row := self.find_tag_row(tag)) is not None:
             rows = RowSet(self.load_bitmap(tag_row), False, self.bitmap_sizes[tag_row], cached=True)
             form = self.load_form(tag_row)
             operand = self.operands[tag] = Operand(rows, tag_row, form.cost, form.rows)

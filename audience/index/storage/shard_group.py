@@ -64,6 +64,10 @@ class ShardGroup:
         group.matching_ranges = self.matching_ranges.copy()
         return group
 
+    def share_trees(self, group: "ShardGroup") -> None:
+        """Keep what another group knows of expressions, whatever the shards: their trees, and which are slow."""
+        self.tag_trees, self.slow_exprs = group.tag_trees, group.slow_exprs
+
     def keep_tree(self, expr: Expr, tree: Any) -> None:
         """Keep the tree of *expr*, or that there is none, for as long as the same object is evaluated."""
         if len(self.tag_trees) >= MAX_KEPT_TREES:

@@ -35,7 +35,8 @@ SnapshotLookup: TypeAlias = tuple[int, BitMap | None, ColumnLookup]  # number of
 class Snapshot:
     """State of an index that stays readable for as long as it is held.
 
-    Shards that *previous* has open are shared with it, together with everything that was read of them.
+    Shards that *previous* has open are shared with it, together with everything that was read of them. So are validated
+    expressions, as far as they are about the same columns and segments. `segments` are the saved ones, by name.
     """
 
     def __init__(
@@ -53,6 +54,10 @@ class Snapshot:
         self.threads = threads
         self.validated_exprs: dict[int, tuple[Expr, ZoneInfo, Expr]] = {}  # by identity of the expression
         self.bound_exprs: dict[tuple[Expr, ZoneInfo], Expr] = {}  # by value and zone
+        self.lasting_exprs: dict[int, tuple[Expr, ZoneInfo, Expr]] = {}  # those that need columns and segments alone
+        self.segments = SavedSegments(storage, manifest)
+        if previous is not None and previous.manifest.names() == manifest.names():
+            self.lasting_exprs, self.segments = previous.lasting_exprs, previous.segments
         self.lookups: dict[str | None, list[SnapshotLookup]] = {}  # by name of the id column
         self.row_tests: dict[int, tuple[Expr, dict[int, Callable[[int], bool]]]] = {}  # by identity, then by shard
         self.device_count = manifest.device_count
@@ -63,6 +68,8 @@ class Snapshot:
         )
         self.events: EventLog = EventLog(storage, manifest, previous.events if previous else None)
         group = ShardGroup(self.shards, threads, EventContext(self.events, manifest.timezone, manifest.next_number))
+        if previous is not None and previous.shards:
+            group.share_trees(previous.shards[0].group)
         for shard in self.shards:
             shard.group = group
         self.evaluated_shards = self._join_deltas(previous)
@@ -144,11 +151,6 @@ class Snapshot:
     def id_columns(self) -> list[IdColumn]:
         """Return the id columns."""
         return self.manifest.id_columns
-
-    @cached_property
-    def segments(self) -> SavedSegments:
-        """Return the saved segments by name."""
-        return SavedSegments(self.storage, self.manifest)
 
     @cached_property
     def roles(self) -> dict[str, Role]:

@@ -1,0 +1,84 @@
+"""Bitmaps of a joined shard of an earlier snapshot, which one with the same first parts goes on with.
+
+A small change deletes some rows and adds others. Most bitmaps have none of them: they stay as they are, as the same
+objects. From the others, what was removed is taken away, which is far less work than to join them again.
+"""
+
+#   earlier parts   large shard   delta A   delta B
+#   later parts     large shard   delta A   delta C             two are the same
+#   removed         rows that were deleted since, and all rows of delta B
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from audience.index.storage.bitmaps import BitMap, remove_rows_in_form
+from audience.index.storage.closed_rows import ClosedRows
+from audience.index.storage.layout import ShardFiles
+
+
+class Numbering(NamedTuple):
+    """Numbers of the rows of *files* in a joined shard, some of them closed up, and which of them are deleted.
+
+    `starts` are the first row of each file, and at last the number of all rows.
+    """
+
+    files: Sequence[ShardFiles]
+    closed: Sequence[ClosedRows | None]
+    starts: Sequence[int]
+    deleted: BitMap
+
+    def count_common(self, other: "Numbering") -> int:
+        """Return how many of the first parts have the same rows in *other*."""
+        common = 0
+        for files, other_files, closed, other_closed in zip(
+            self.files, other.files, self.closed, other.closed, strict=False
+        ):
+            if files != other_files or closed is not other_closed:
+                break
+            common += 1
+        return common
+
+
+class Change(NamedTuple):
+    """Change of a numbering: how many of its first parts are left, and the rows that are not."""
+
+    common: int
+    removed: BitMap
+
+
+class EarlierBitmaps:
+    """Bitmaps, by their row of the tags file, of rows that were numbered as in *earlier* and are as in *later*."""
+
+    def __init__(self, bitmaps: dict[int, BitMap], earlier: Numbering, later: Numbering):
+        self.bitmaps = bitmaps
+        self._earlier = earlier
+        self._later = later
+
+    def pass_on(self, later: Numbering) -> "EarlierBitmaps":
+        """Return the bitmaps for a numbering that follows; what each takes is its own."""
+        return EarlierBitmaps(self.bitmaps.copy(), self._earlier, later)
+
+    @cached_property
+    def change(self) -> Change | None:
+        """Return what has changed, or None if no part is left or deleted rows have come back."""
+        common = self._earlier.count_common(self._later)
+        stop = self._earlier.starts[common]
+        deleted, deleted_before = (_cut(rows, stop) for rows in (self._later.deleted, self._earlier.deleted))
+        if not common or not deleted_before <= deleted:
+            return None
+        removed = deleted - deleted_before
+        removed.add_range(stop, self._earlier.starts[-1])
+        return Change(common, removed)
+
+    def take(self, tag_row: int) -> BitMap | None:
+        """Return the rows of a bitmap that are left, and forget it; None if it is not known."""
+        bitmap = self.bitmaps.pop(tag_row, None)
+        if bitmap is None or self.change is None:
+            return None
+        return remove_rows_in_form(bitmap, self.change.removed)
+
+
+def _cut(rows: BitMap, stop: int) -> BitMap:
+    """Return the *rows* before *stop*."""
+    return rows if not rows or rows.max() < stop else rows & BitMap(range(stop))
