@@ -1,8 +1,9 @@
 """Measure how soon a change is visible, what it writes, and how much changes slow down queries.
 
 In an index of N devices, ten get other versions and ages, then a tenth do, which get a tag then, then a hundredth are
-removed, then the index is compacted. After each step every query is counted, and compared with a new index of the same
-devices. DuckDB makes the same changes to a table in its own file. All counts are compared.
+removed, then four other tenths get versions and ages one after another, then the index is compacted. After each step
+every query is counted, and compared with a new index of the same devices. DuckDB makes the same changes to a table in
+its own file, up to the first tenth. All counts are compared.
 
     python -m benchmarks.update [--devices N] [--folder DIR] [--json FILE]
 """
@@ -12,6 +13,7 @@ import time
 import timeit
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from benchmarks.report import describe_environment, format_table, make_parser, o
 
 THREADS = 2
 CHANGES_FILE, TAGGED_FILE, REMOVED_FILE = "changes.parquet", "tagged.parquet", "gone.parquet"
+LATER = ["a second tenth", "a third", "a fourth", "a fifth"]
 FEW = 10  # devices of a small change
 
 
@@ -66,14 +69,20 @@ def write_changes(folder: Path) -> None:
     """Write the changes: ids with versions and ages, ids to tag, ids to remove."""
     ids = pl.read_parquet(folder / devices.TABLE_FOLDER, columns=["registration_id"]).to_series()
     random = np.random.default_rng(7)
-    sampled_ids = ids.gather(pl.Series(random.choice(len(ids), len(ids) // 10, replace=False)))
-    versions = pl.Series(["2.1.0", "1.0.2"]).gather(pl.Series(random.integers(0, 2, len(sampled_ids))))
-    ages = pl.Series(random.integers(14, 80, len(sampled_ids), dtype=np.int32))
-    pl.DataFrame({"registration_id": sampled_ids, "version": versions, "age": ages}).write_parquet(
-        folder / CHANGES_FILE
-    )
+    tenth, chosen = len(ids) // 10, random.choice(len(ids), len(ids) // 2, replace=False)
+    for number, name in enumerate([CHANGES_FILE, *map(_later_file, LATER)]):
+        sampled_ids = ids.gather(pl.Series(chosen[number * tenth : (number + 1) * tenth]))
+        versions = pl.Series(["2.1.0", "1.0.2"]).gather(pl.Series(random.integers(0, 2, tenth)))
+        ages = pl.Series(random.integers(14, 80, tenth, dtype=np.int32))
+        changed = pl.DataFrame({"registration_id": sampled_ids, "version": versions, "age": ages})
+        changed.write_parquet(folder / name)
+    sampled_ids = ids.gather(pl.Series(chosen[:tenth]))
     sampled_ids.to_frame().write_parquet(folder / TAGGED_FILE)
     sampled_ids.head(len(sampled_ids) // 10).to_frame().write_parquet(folder / REMOVED_FILE)
+
+
+def _later_file(name: str) -> str:
+    return f"changes {name}.parquet"
 
 
 def measure_changes(folder: Path) -> UpdateMeasurement:
@@ -89,6 +98,7 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
         _measure_step("a tenth tagged", index, lambda: index.tag(tagged, add=["told"])),
         _measure_step("one tagged", index, lambda: index.tag(tagged.head(1), add=["told twice"])),
         _measure_step("a hundredth removed", index, lambda: index.remove(gone)),
+        *(_measure_step(name, index, partial(index.update, folder / _later_file(name))) for name in LATER),
         _measure_step("compacted", index, index.compact),
     ]
     peak = devices.peak_bytes()
@@ -101,7 +111,8 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
 
 def _changed_table(folder: Path) -> pl.LazyFrame:
     """Return the devices after all changes, as a table."""
-    changes, gone = (pl.scan_parquet(folder / name) for name in (CHANGES_FILE, REMOVED_FILE))
+    changes = pl.concat(pl.scan_parquet(folder / name) for name in [CHANGES_FILE, *map(_later_file, LATER)])
+    gone = pl.scan_parquet(folder / REMOVED_FILE)
     remaining = pl.scan_parquet(folder / devices.TABLE_FOLDER).join(gone, on="registration_id", how="anti")
     both = remaining.join(changes, on="registration_id", how="left", suffix="_new")
     return both.select(

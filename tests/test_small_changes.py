@@ -96,6 +96,20 @@ def test_large_update_leaves_large_shards_as_they_are_until_many_rows_are_delete
     assert all(shard.deleted is None for shard in index.snapshot.shards[: len(before)])
 
 
+def test_no_large_update_in_a_row_rewrites_all_shards(index, monkeypatch):
+    monkeypatch.setattr(compaction, "MIN_REWRITTEN", 0)
+    rewritten = []
+    for change in range(10):
+        before = {files.name: files.row_count for files in index.snapshot.manifest.shards}
+        update_ages(index, range(change % 10, DEVICES, 10), 70 + change)
+        after = {files.name: files.row_count for files in index.snapshot.manifest.shards}
+        rewritten.append(sum(rows for name, rows in after.items() if name not in before))
+        assert [index.count(f"age = {70 + age}") for age in range(change + 1)] == [DEVICES // 10] * (change + 1)
+        assert sum(after.values()) <= 2 * DEVICES
+    assert max(rewritten) <= 3 * DEVICES // 10 + 6_000  # one shard at most is more than a change may rewrite
+    assert index.count("age >= 0") == len(index) == DEVICES
+
+
 @dataclass(frozen=True)
 class PlannedShard:
     """What plans of compaction look at."""
@@ -111,6 +125,39 @@ class PlannedShard:
         return replace(self, deleted=range(len(self.deleted) + round(self.device_count * share)))
 
 
+def rewrite(groups: list[list[PlannedShard]], to_rewrite: list[list[PlannedShard]]) -> list[PlannedShard]:
+    """Return the shards that are left if some groups become new shards."""
+    ids = {id(group) for group in to_rewrite}
+    return [PlannedShard(sum(map(count_devices, group))) if id(group) in ids else group[0] for group in groups]
+
+
+def count_devices(shard: PlannedShard) -> int:
+    return shard.device_count
+
+
+@given(
+    large=st.integers(1, 9),
+    changes=st.lists(st.tuples(st.integers(1, 1_500), st.sampled_from([0.001, 0.1, 0.3])), max_size=25),
+)
+def test_change_rewrites_about_as_much_as_it_changes(large, changes):
+    shards = [PlannedShard(4_000)] * large
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compaction, "MAX_SHARD_DEVICES", 4_000)
+        patch.setattr(compaction, "MIN_REWRITTEN", 64)
+        for added, share in changes:
+            deleted = [shard.delete(share) for shard in shards]
+            size = added + sum(map(count_devices, shards)) - sum(map(count_devices, deleted))
+            changed = [*deleted, PlannedShard(added)]
+            groups, rewritten = compaction.plan_affordable(compaction.plan_light_compaction(changed), size)
+            written = sum(count_devices(shard) for group in rewritten for shard in group)
+            largest = max(map(count_devices, changed))
+            assert written <= max(64, 2 * size) + 2 * largest
+            shards = rewrite(groups, rewritten)
+            assert sum(map(count_devices, shards)) == sum(map(count_devices, changed))
+            assert sum(len(shard.deleted) for shard in shards) <= sum(map(count_devices, shards)) / 2 + 4_000
+            assert len(shards) <= large + 12, shards
+
+
 @given(st.lists(st.tuples(st.integers(1, 3_000), st.sampled_from([0, 0.001, 0.1, 0.3, 1])), max_size=60))
 def test_shards_and_deleted_rows_stay_within_bounds(changes):
     shards = [PlannedShard(4_000)] * 3
@@ -118,12 +165,7 @@ def test_shards_and_deleted_rows_stay_within_bounds(changes):
         patch.setattr(compaction, "MAX_SHARD_DEVICES", 4_000)
         for added, share in changes:
             changed = [*(shard.delete(share) for shard in shards), PlannedShard(added)]
-            groups = compaction.plan_light_compaction(changed)
-            stale = compaction.select_stale_groups(groups)
-            shards = [
-                PlannedShard(sum(shard.device_count for shard in group)) if group in stale else group[0]
-                for group in groups
-            ]
+            shards = rewrite(*compaction.plan_affordable(compaction.plan_light_compaction(changed), added))
             assert sum(shard.device_count for shard in shards) == sum(shard.device_count for shard in changed)
             assert max(shard.device_count for shard in shards) <= 4_000
             assert all(len(shard.deleted) <= shard.row_count / 4 for shard in shards)

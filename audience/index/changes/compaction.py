@@ -6,10 +6,14 @@ their devices. Those of half a full shard and more take no part.
 
 Deleted rows cost room, and nearly no time: questions leave them out (`storage/closed_rows.py`). A shard that has many
 is rewritten with new row numbers in the same order.
+
+A change rewrites about as much as it changes, what is worst first, so that no call takes far longer than another one.
+The rest waits for later changes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +35,9 @@ from audience.index.storage.shard_writer import EncodedAttribute, write_shard_fi
 from audience.progress import Progress
 
 MAX_DELETED_RATIO = 1 / 4  # of the rows of a shard that is left as it is
+URGENT_RATIO = 1 / 2  # of the rows of a shard that must not wait any longer
+REWRITTEN_RATIO = 2  # devices that are rewritten for each one that a change is about, at most
+MIN_REWRITTEN = 1 << 20  # devices that are rewritten with any change, however small
 MERGED_FRACTION = 2  # shards of less than this part of a full one are merged
 GROWTH = 4  # so many shards of one size class are merged; each class is so many times larger than the one before
 
@@ -85,13 +92,44 @@ def _merge_groups(groups: Sequence[ShardGroup]) -> list[ShardGroup]:
     return merged
 
 
-def select_stale_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
-    """Return the groups that slow down queries: of several shards, or with more than a few deleted rows."""
-    return [group for group in groups if len(group) > 1 or _has_many_deleted(group[0])]
-
-
 def _has_many_deleted(shard: Shard) -> bool:
-    return len(shard.deleted or ()) > shard.row_count * MAX_DELETED_RATIO
+    return _deleted_ratio(shard) > MAX_DELETED_RATIO
+
+
+def _deleted_ratio(shard: Shard) -> float:
+    return len(shard.deleted or ()) / max(shard.row_count, 1)
+
+
+def plan_affordable(groups: Sequence[ShardGroup], changed: int) -> tuple[list[ShardGroup], list[ShardGroup]]:
+    """Return the groups that a change of *changed* devices leaves, and those of them that it rewrites.
+
+    Of groups that are merged, the smallest shards are, as far as they fit. Shards with deleted rows follow, those with
+    the most first. The last one, and the last two that are merged, need not fit if they cannot wait.
+    """
+    budget = max(MIN_REWRITTEN, changed * REWRITTEN_RATIO)
+    planned, rewritten = [], []
+    for group in groups:
+        merged, others = _select_smallest(group, budget) if len(group) > 1 and budget > 0 else ([], group)
+        planned += [[shard] for shard in others]
+        if merged:
+            planned.append(merged)
+            rewritten.append(merged)
+            budget -= _count_devices(merged)
+    stale = [group for group in planned if len(group) == 1 and _has_many_deleted(group[0])]
+    for group in sorted(stale, key=lambda group: _deleted_ratio(group[0]), reverse=True):
+        if _count_devices(group) <= budget or (budget > 0 and _deleted_ratio(group[0]) > URGENT_RATIO):
+            rewritten.append(group)
+            budget -= _count_devices(group)
+    return planned, rewritten
+
+
+def _select_smallest(group: ShardGroup, budget: int) -> tuple[ShardGroup, ShardGroup]:
+    """Return the smallest shards, two or more, that have at most *budget* devices if there are more, and the others."""
+    in_order = sorted(group, key=lambda shard: shard.device_count)
+    counts = accumulate(shard.device_count for shard in in_order)
+    fitting = max(2, sum(count <= budget for count in counts))
+    names = {id(shard) for shard in in_order[:fitting]}
+    return [shard for shard in group if id(shard) in names], [shard for shard in group if id(shard) not in names]
 
 
 def select_fragmented_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:

@@ -15,9 +15,9 @@ import polars as pl
 from audience.errors import Problem, TableError
 from audience.index.changes.compaction import (
     ShardGroup,
+    plan_affordable,
     plan_light_compaction,
     rewrite_groups,
-    select_stale_groups,
 )
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.encoded_shards import write_shard
@@ -132,14 +132,14 @@ class UpdateSession:
         return publish_successor(self.storage, self.manifest, recorded, description)
 
     def publish_compacted(
-        self, shards: Sequence[Shard], operation: str, details: str, columns: Sequence[Column]
+        self, shards: Sequence[Shard], operation: str, details: str, columns: Sequence[Column], changed: int
     ) -> int:
-        """Publish *shards*, with those rewritten that would slow down queries. Return the number of the last snapshot.
+        """Publish *shards*, with those rewritten that would slow down queries, as much as *changed* devices allow.
 
-        If much must be rewritten, *shards* are published before that too, so that readers see the change soon.
+        Return the number of the last snapshot. If much must be rewritten, *shards* are published before that too, so
+        that readers see the change soon.
         """
-        groups = plan_light_compaction(shards)
-        stale = select_stale_groups(groups)
+        groups, stale = plan_affordable(plan_light_compaction(shards), changed)
         description = f"{operation}: {details}"
         if sum(shard.device_count for group in stale for shard in group) <= MAX_INLINE_COMPACT_DEVICES:
             return self.publish(self.rewrite_shards(groups, stale, columns), description, columns).number

@@ -105,7 +105,9 @@ def tag_devices(
         details = f"{format_count(changed, 'device')} changed"
         kept = [retagged.get(shard.name, shard) for shard in session.shards]
         shards = [*delete_rows(kept, moving), *new_shards]
-        return UpdateResult(session.publish_compacted(shards, operation, details, columns), changed, unknown=unknown)
+        return UpdateResult(
+            session.publish_compacted(shards, operation, details, columns, changed), changed, unknown=unknown
+        )
 
 
 def _is_retagged_whole(shard: Shard, rows: pl.DataFrame) -> bool:
@@ -139,7 +141,7 @@ def remove_devices(opened: Snapshot, ids: Iterable[str], wait: float, progress: 
         if not removed:
             return UpdateResult(manifest.number, unknown=unknown)
         shards, details = delete_rows(session.shards, matches), format_count(removed, "device")
-        number = session.publish_compacted(shards, "remove", details, manifest.columns)
+        number = session.publish_compacted(shards, "remove", details, manifest.columns, removed)
         return UpdateResult(number, removed=removed, unknown=unknown)
 
 

@@ -96,7 +96,7 @@ def update_devices(
         details = f"{format_count(changed, 'device')} changed, {added:,} added"
         add_arrived(session.event_changes, new_shards)
         log.commit()
-        number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
+        number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns, changed + added)
         return UpdateResult(number, changed, added, reading=table.reading)
 
 
