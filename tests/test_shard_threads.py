@@ -21,8 +21,9 @@ from strategies import index_forms, index_leaf, make_table
 from audience import DamagedError, DeviceIndex
 from audience.cli.app import run
 from audience.index.ingest import build
-from audience.index.query import shard_threads
+from audience.index.query import shard_threads, thread_trials
 from audience.index.query.shard_threads import count_cores, map_expr, map_shards
+from audience.index.query.thread_trials import Trial
 from audience.index.storage import croaring, joined_shard
 from audience.language.ast import bare
 
@@ -257,6 +258,35 @@ def test_a_question_that_has_become_fast_is_no_longer_shared(shards, monkeypatch
     assert shards[0].group.slow_exprs == {}
 
 
+@pytest.mark.parametrize(("shared", "alone"), [(1.0, 2.0), (2.0, 1.0), (1.0, 1.0)])
+def test_a_question_goes_on_in_the_way_that_was_faster(shards, monkeypatch, shared, alone):
+    def name_shard(expr, shard):
+        return shard.name
+
+    expr, group, calls = bare("a"), shards[0].group, []
+    group.slow_exprs[id(expr)] = expr
+    trial = Trial(expr, 2 * thread_trials.TRIES, shared, alone)
+    group.thread_trials[id(expr), name_shard.__qualname__] = trial
+    share = shard_threads._share
+
+    def note_and_share(*args):
+        calls.append(args)
+        return share(*args)
+
+    monkeypatch.setattr(shard_threads, "_share", note_and_share)
+    assert map_expr(name_shard, expr, shards) == [shard.name for shard in shards]
+    assert bool(calls) == (shared < alone)
+
+
+def test_both_ways_are_tried_and_tried_again():
+    trial, ways = Trial(bare("a")), []
+    for _ in range(thread_trials.MAX_ASKED + 2):
+        ways.append(trial.is_shared())
+        trial = trial.note(1.0)
+    assert ways[: 2 * thread_trials.TRIES + 1] == [True, False] * thread_trials.TRIES + [False]
+    assert ways[-1]
+
+
 def test_without_more_threads_one_answers(shards, monkeypatch):
     def refuse(*args):
         raise RuntimeError("can't start new thread")
@@ -275,7 +305,7 @@ def test_a_forked_process_starts_its_own_threads(shared):
 SCRIPT = """
 import atexit, sys
 from audience import DeviceIndex
-from audience.index.query import shard_threads
+from audience.index.query import shard_threads, thread_trials
 shard_threads.MIN_SHARED_SECONDS = 0
 index = DeviceIndex.open(sys.argv[1], threads=3)
 atexit.register(lambda: print(index.count("b")))

@@ -1,7 +1,8 @@
 """Evaluate the shards of an index in threads.
 
 A question begins in the thread that asks it. If its first shard takes so long that the others are worth sharing,
-threads that are kept for this take a part of them. Small questions start no thread, and take as long as without.
+threads that are kept for this take a part of them. Small questions start no thread, and take as long as without. One
+that is asked again is also answered by one thread alone, and goes on in the way that was faster.
 """
 
 #   thread that asks   shard 0 │ are the others worth it? │ shard 1  │ shard 4 │ wait for helpers
@@ -18,6 +19,7 @@ from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any, Generic, TypeVar
 
+from audience.index.query.thread_trials import Trial
 from audience.index.storage.croaring import release_lock
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top, walk_operands
@@ -35,13 +37,13 @@ Result = TypeVar("Result")
 def map_expr(function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequence[Shard]) -> list[Result]:
     """Return what *function* returns for *expr* in each of *shards*, as `map_shards`.
 
-    An expression object that took long before is shared from its first shard on.
+    An expression object that took long before is shared from its first shard on, if that is faster.
     """
     if len(shards) == 1:
         return [function(expr, shards[0])]
     slow_exprs = shards[0].group.slow_exprs
     if slow_exprs and slow_exprs.get(id(expr)) is expr:
-        results, seconds = _share(function, [(expr, shard) for shard in shards], _count_threads(shards[0]))
+        results, seconds = _answer_again(function, expr, shards)
         if seconds < MIN_SHARED_SECONDS:
             slow_exprs.pop(id(expr), None)
         return results
@@ -57,6 +59,30 @@ def map_expr(function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequ
     results, _ = _share(function, [(expr, shard) for shard in others], _count_threads(first))
     _remember_slow(expr, slow_exprs)
     return answers + results
+
+
+def _answer_again(
+    function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequence[Shard]
+) -> tuple[list[Result], float]:
+    """Return what *function* returns for each of *shards*, and the seconds of work, in the way that was faster."""
+    calls, threads = [(expr, shard) for shard in shards], _count_threads(shards[0])
+    if threads < 2:
+        return _share(function, calls, threads)
+    trials, key = shards[0].group.thread_trials, (id(expr), getattr(function, "__qualname__", ""))
+    trial = trials.get(key)
+    if trial is None or trial.expr is not expr:
+        trial = Trial(expr)
+    start = perf_counter()
+    if trial.is_shared():
+        results, work = _share(function, calls, threads)
+        took = perf_counter() - start
+    else:
+        results = [function(*arguments) for arguments in calls]
+        took = work = perf_counter() - start
+    if len(trials) >= MAX_SLOW_EXPRS:
+        trials.clear()
+    trials[key] = trial.note(took)
+    return results, work
 
 
 def map_shards(function: Callable[..., Result], shards: Sequence[Shard], *columns: Iterable[Any]) -> list[Result]:

@@ -29,6 +29,7 @@ class ShardGroup:
         self.event_lock = Lock()
         self.event_numbers: dict[Expr, dict[int, RowSet]] = {}  # by partition; of the last few conditions about events
         self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
+        self.thread_trials: dict[tuple[int, str], Any] = {}  # by identity and what is asked: `query.thread_trials`
         self.tag_trees: dict[int, tuple[Expr, Any]] = {}  # by identity: those of `query.tag_trees`
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
         self.matching_ranges: dict[
@@ -59,6 +60,7 @@ class ShardGroup:
         group = ShardGroup(shards, self.threads, self._events)
         group.event_numbers = {expr: kept.copy() for expr, kept in self.event_numbers.copy().items()}
         group.slow_exprs = self.slow_exprs.copy()
+        group.thread_trials = self.thread_trials.copy()
         group.tag_trees = self.tag_trees.copy()
         group.chosen_rows = self.chosen_rows.copy()
         group.matching_ranges = self.matching_ranges.copy()
@@ -66,7 +68,7 @@ class ShardGroup:
 
     def share_trees(self, group: "ShardGroup") -> None:
         """Keep what another group knows of expressions, whatever the shards: their trees, and which are slow."""
-        self.tag_trees, self.slow_exprs = group.tag_trees, group.slow_exprs
+        self.tag_trees, self.slow_exprs, self.thread_trials = group.tag_trees, group.slow_exprs, group.thread_trials
 
     def keep_tree(self, expr: Expr, tree: Any) -> None:
         """Keep the tree of *expr*, or that there is none, for as long as the same object is evaluated."""
