@@ -13,28 +13,28 @@ from functools import cached_property
 from typing import NamedTuple
 
 from audience.index.storage.bitmaps import BitMap, remove_rows_in_form
-from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.layout import ShardFiles
 
 
 class Numbering(NamedTuple):
     """Numbers of the rows of *files* in a joined shard, some of them closed up, and which of them are deleted.
 
-    `starts` are the first row of each file, and at last the number of all rows.
+    `left_out` are the rows of each file that have no number, None if all have one. `starts` are the first row of each
+    file, and at last the number of all rows.
     """
 
     files: Sequence[ShardFiles]
-    closed: Sequence[ClosedRows | None]
+    left_out: Sequence[BitMap | None]
     starts: Sequence[int]
     deleted: BitMap
 
     def count_common(self, other: "Numbering") -> int:
         """Return how many of the first parts have the same rows in *other*."""
         common = 0
-        for files, other_files, closed, other_closed in zip(
-            self.files, other.files, self.closed, other.closed, strict=False
+        for files, other_files, left_out, other_left_out in zip(
+            self.files, other.files, self.left_out, other.left_out, strict=False
         ):
-            if files != other_files or closed is not other_closed:
+            if files != other_files or left_out is not other_left_out:
                 break
             common += 1
         return common

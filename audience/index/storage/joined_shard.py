@@ -151,7 +151,8 @@ class JoinedShard(Shard):
     def numbering(self) -> Numbering:
         """Return how the rows of the parts are numbered, and which are deleted."""
         files = tuple(part.files for part in self.parts)
-        return Numbering(files, self.closed, (*self.offsets, self.row_count), self.deleted or NO_ROWS)
+        left_out = tuple(None if closed is None else closed.deleted for closed in self.closed)
+        return Numbering(files, left_out, (*self.offsets, self.row_count), self.deleted or NO_ROWS)
 
     @property
     def _row_counts(self) -> list[int]:
