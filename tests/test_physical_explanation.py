@@ -136,7 +136,7 @@ SPIES = {
     "words": [(evaluate, "count_rows"), (evaluate, "find_rows")],
     "roaring": [(bitmaps, "count_intersection"), (bitmaps, "count_union")],
     "merge": [(thresholds, "merge_bitmaps")],
-    "sorted runs": [(thresholds, "sort_runs")],
+    "sorted runs": [(thresholds, "find_in_runs")],
     "counters": [(thresholds, "count_in_bytes")],
     "sliced words": [(thresholds, "add_words")],
 }

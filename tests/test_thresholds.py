@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from audience.index.storage import croaring, packed_words, row_runs, thresholds
 from audience.index.storage.bitmap_forms import measure_form
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_nbytes
+from audience.index.storage.kept_forms import KeptForms
 
 ROW_COUNT = 200_000  # more than three containers
 EDGES = [0, 1, 63, 64, 65_535, 65_536, 131_071, 131_072, 196_607, 196_608, ROW_COUNT - 1]
@@ -61,6 +62,11 @@ def test_thresholds_count_rows(operands, count):
     assert rows_of(exactly) == np.flatnonzero(counts == count).tolist()
 
 
+def sort_runs(rows: list[BitMap], count: int, *, exactly: bool) -> BitMap:
+    runs = row_runs.SortedRuns([row_runs.read_runs(each) for each in rows])
+    return thresholds.find_in_runs(runs, count, exactly=exactly)
+
+
 @given(operands=row_sets(), count=st.integers(1, 12), exactly=st.booleans())
 def test_all_algorithms_agree(operands, count, exactly):
     plain = [operand._replace(complemented=False) for operand in operands]
@@ -69,7 +75,7 @@ def test_all_algorithms_agree(operands, count, exactly):
     merged = thresholds.merge_bitmaps(rows, count, exactly=exactly)
     assert merged == thresholds.count_in_bytes(rows, count, ROW_COUNT, exactly=exactly)
     assert merged == thresholds.add_words(plain, count, ROW_COUNT, exactly=exactly)
-    assert merged == thresholds.sort_runs([row_runs.read_runs(each) for each in rows], count, exactly=exactly)
+    assert merged == sort_runs(rows, count, exactly=exactly)
     assert [list(bitmap) for bitmap in rows] == before, "an operand was changed"
 
 
@@ -107,7 +113,7 @@ def test_many_operands(operand_count):
         assert thresholds.count_in_bytes(rows, count, 1_000, exactly=False) == expected
         assert thresholds.add_words(operands, count, 1_000, exactly=False) == expected
         assert thresholds.merge_bitmaps(rows, count, exactly=False) == expected
-        assert thresholds.sort_runs([row_runs.read_runs(each) for each in rows], count, exactly=False) == expected
+        assert sort_runs(rows, count, exactly=False) == expected
 
 
 @given(rows=bitmaps())
@@ -125,7 +131,7 @@ def test_runs_of_stored_bitmaps_are_kept_when_they_are_wanted_again(monkeypatch)
     monkeypatch.setattr(thresholds, "estimate_costs", lambda *_: (2.0, 1.0, 3.0, 3.0))
     rows = [BitMap(range(start, ROW_COUNT, 7_000)) for start in (0, 1, 7_001)]
     operands = [RowSet(bitmap, nbytes=8, cached=place < 2) for place, bitmap in enumerate(rows)]
-    kept: thresholds.KeptForms = {}
+    kept = KeptForms()
     chosen = []
     for _ in range(3):
         found = thresholds.rows_at_least(operands, 2, ROW_COUNT, lambda name, costs: chosen.append(name), kept)
@@ -135,7 +141,34 @@ def test_runs_of_stored_bitmaps_are_kept_when_they_are_wanted_again(monkeypatch)
     for _ in range(3):
         thresholds.rows_at_least(operands, 2, ROW_COUNT, lambda name, costs: chosen.append(name), kept)
     assert chosen[3:] == [thresholds.MERGE, thresholds.SORTED_RUNS, thresholds.SORTED_RUNS]
-    assert [each.bitmap for each in kept.values()] == rows and all(each.runs is not None for each in kept.values())
+    forms = kept.forms.values()
+    assert [each.bitmap for each in forms] == rows and all(each.runs is not None for each in forms)
+
+
+def test_sorted_runs_are_kept_when_they_are_wanted_again(monkeypatch):
+    monkeypatch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(thresholds, "estimate_costs", lambda *_: (1e6, 2e6, 3e6, 3e6))
+    rows = [BitMap(range(start, ROW_COUNT, 7_000)) for start in (0, 1, 7_001)]
+    kept = KeptForms()
+    chosen: list[str] = []
+
+    def count_reached(places: str, count: int, cached: bool = True) -> int:
+        operands = [RowSet(rows[int(place)], nbytes=8, cached=cached) for place in places]
+        return len(
+            thresholds.rows_at_least(operands, count, ROW_COUNT, lambda name, costs: chosen.append(name), kept).bitmap
+        )
+
+    expected = len(rows[1] & rows[2])
+    assert [count_reached("012", 2, cached=False) for _ in range(3)] == [expected] * 3
+    assert chosen == [thresholds.MERGE] * 3, "they could not be kept"
+    assert [count_reached(places, 2) for places in ("012", "210", "102")] == [expected] * 3
+    assert chosen[3:] == [thresholds.MERGE, thresholds.SORTED_RUNS, thresholds.SORTED_RUNS]
+    assert count_reached("0122", 2) == len(rows[2]), "a set that is counted twice is another sum"
+    assert chosen[6:] == [thresholds.MERGE]
+    copied = kept.copy()
+    assert [*copied] == [*kept]
+    count_reached("0112", 3)
+    assert [*copied] != [*kept]
 
 
 @given(rows=bitmaps())

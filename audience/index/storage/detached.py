@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from audience.index.storage.evaluation_notes import EvaluationNotes
 from audience.index.storage.joined_shard import JoinedShard
+from audience.index.storage.kept_forms import KeptForms
 from audience.index.storage.snapshot import Snapshot
 
 Kept = TypeVar("Kept")
@@ -49,5 +50,5 @@ def _copy_with_dicts(kept: Kept) -> Kept:
     """Return a copy of an object whose dictionaries are copied, too."""
     copied = object.__new__(type(kept))
     for name, value in dict(vars(kept)).items():
-        vars(copied)[name] = value.copy() if isinstance(value, dict) else value
+        vars(copied)[name] = value.copy() if isinstance(value, dict | KeptForms) else value
     return copied

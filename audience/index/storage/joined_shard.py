@@ -29,6 +29,7 @@ from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.earlier_bitmaps import EarlierBitmaps, Numbering
 from audience.index.storage.joined_attributes import TAG_ROW_BITS, BitmapSizes, JoinedAttributes, count_equal
+from audience.index.storage.kept_forms import KeptForms
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.packed_words import WordBytes
 from audience.index.storage.shard import Shard
@@ -127,7 +128,7 @@ class JoinedShard(Shard):
             shard.earlier_bitmaps = self.pass_bitmaps_on(shard.numbering)
             shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
             shard.loaded_exprs = {}
-            shard.kept_forms = {}
+            shard.kept_forms = KeptForms()
         return shard
 
     def _count_common_parts(self, other: "JoinedShard") -> int:

@@ -4,7 +4,7 @@ Runs of several bitmaps that overlap say how many of them have a row, without an
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ COOKIE_BITS = 16
 MAX_LISTED_ROWS = 3  # a run, on average: bitmaps of short runs are made of their rows
 
 Halves = NDArray[np.uint16]
+Number = TypeVar("Number", np.uint32, np.int64)
 
 
 class Runs(NamedTuple):
@@ -38,8 +39,23 @@ class SortedRuns:
         self._firsts = _merge([rows, _merge([runs.firsts for runs in sets])])
         self._lasts = _merge([rows, _merge([runs.lasts for runs in sets])])
 
+    def __len__(self) -> int:
+        return len(self._firsts)
+
     def find_at_least(self, count: int) -> BitMap:
-        """Return the rows of *count* or more of the sets, at least one.
+        """Return the rows of *count* or more of the sets, at least one."""
+        return runs_to_bitmap(*self._reach(count))
+
+    def find_exactly(self, count: int) -> BitMap:
+        """Return the rows of *count* of the sets, at least one: what more of them have is cut out of the runs."""
+        (firsts, lasts), (more_firsts, more_lasts) = self._reach(count), self._reach(count + 1)
+        starts = _merge([firsts.astype(np.int64), more_lasts.astype(np.int64) + 1])
+        ends = _merge([more_firsts.astype(np.int64) - 1, lasts.astype(np.int64)])
+        is_left = starts <= ends
+        return runs_to_bitmap(starts[is_left].astype(np.uint32), ends[is_left].astype(np.uint32))
+
+    def _reach(self, count: int) -> tuple[RowNumbers, RowNumbers]:
+        """Return the first and last rows of the runs of rows of *count* or more of the sets, at least one.
 
         After *ended* runs have ended, so many sets have a row from which on *count* more than these have begun, up to
         the row with which the next one ends.
@@ -51,10 +67,10 @@ class SortedRuns:
         is_joined = is_reached[1:] & is_reached[:-1] & (firsts[1:] <= lasts[:-1] + 1)
         begins[1:] &= ~is_joined
         ends[:-1] &= ~is_joined
-        return runs_to_bitmap(firsts[np.flatnonzero(begins)], lasts[np.flatnonzero(ends)])
+        return firsts[np.flatnonzero(begins)], lasts[np.flatnonzero(ends)]
 
 
-def _merge(parts: Sequence[RowNumbers]) -> RowNumbers:
+def _merge(parts: Sequence[NDArray[Number]]) -> NDArray[Number]:
     """Return all rows of *parts*, each of which rises, in order: a stable sort merges them."""
     return np.sort(np.concatenate(parts), kind="stable")
 

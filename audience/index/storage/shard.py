@@ -22,6 +22,7 @@ from audience.index.storage.cache import RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup, StoredIds
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.evaluation_notes import EvaluationNotes
+from audience.index.storage.kept_forms import KeptForms
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
@@ -39,7 +40,6 @@ from audience.index.storage.packed_words import WordBytes, fill_words, view_word
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.shard_group import ShardGroup
 from audience.index.storage.shard_numbers import ShardNumbers
-from audience.index.storage.thresholds import KeptForms
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
 from audience.index.storage.viewed_words import ViewedWords
 from audience.language.ast import Expr
@@ -100,7 +100,7 @@ class Shard:
         self._rows_by_value: dict[str, dict[str, list[int]]] = {}  # by attribute
         self._bitmaps: dict[int, BitMap] = {}
         self._forms: dict[int, BitmapForm] = {}
-        self.kept_forms: KeptForms = {}
+        self.kept_forms = KeptForms()
         self.polars_columns: dict[str, Any] = {}  # columns that were converted to Polars
         self._lookups: dict[str, ColumnLookup | None] = {}
         self._scan_results: dict[tuple[str, bytes], bool] = {}

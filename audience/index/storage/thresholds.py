@@ -3,23 +3,25 @@
 Four algorithms give the same result; the one that is estimated to be the fastest is chosen:
 
 - few containers, such as long runs: bitmaps are merged one by one into the rows that at least 1, 2, … of them have
-- few runs, for any number of bitmaps that a row has to be in: the first and last rows of all runs are sorted
+- few runs, for any number of bitmaps that a row has to be in: the first and last rows of all runs are sorted, and kept
+  for other thresholds over the same bitmaps
 - few rows: a counter of one byte for each row
 - otherwise: packed words, added as the columns of binary numbers are added by hand
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.storage.bitmap_forms import BitmapForm, measure_form
+from audience.index.storage.bitmap_forms import BitmapForm
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, intersect, rows_to_bitmap, union
 from audience.index.storage.croaring import Words
+from audience.index.storage.kept_forms import KeptForm, KeptForms
 from audience.index.storage.packed_words import clear_from, fill_words, word_count, words_to_bitmap
-from audience.index.storage.row_runs import Runs, SortedRuns, read_runs
+from audience.index.storage.row_runs import SortedRuns
 
 # Measured costs, in nanoseconds. Those of merging are of two levels; a level more costs as much again, or twice that.
 MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 200, 2.5, 4, 2_500
@@ -27,8 +29,8 @@ MERGED_ROW_AGAIN, MAX_MERGED_LEVELS = 0.5, 5  # few rows reach a higher level
 MAX_REGROWN = 1_200  # of an array: with each operand the merged rows are written again, until they are words
 SORTED_RUN, SORTED_OPERAND, SORTED_FIXED = 21, 500, 40_000
 READ_RUN, READ_OPERAND = 8, 25_000  # of runs that are not kept
+FOUND_RUN, FOUND_FIXED = 2.5, 15_000  # if runs were sorted before
 BITSET_RUNS = 1 << 14  # that a container of words may have
-MAX_KEPT_BITMAPS = 4_096
 COUNTER, COUNTED_ROW, COUNTED_OPERAND = 0.02, 6, 5_000
 ADDED_WORD, LOADED_ARRAY_ROW, ADDED_OPERAND, ADDED_FIXED = 1.5, 1.3, 3_500, 60_000
 MERGED_AT_ONCE_BYTES = 1 << 13  # of all bitmaps, which are merged before their containers are counted
@@ -42,18 +44,6 @@ PADDING_WORDS = 40  # between operands: numpy is slower if they are a multiple o
 
 
 Note: TypeAlias = Callable[[str, Mapping[str, float]], None]  # of the algorithm, and of what each would cost
-
-
-class KeptForm(NamedTuple):
-    """Stored bitmap, its form, its runs if they were read, and whether they would have been of use before."""
-
-    bitmap: BitMap
-    form: BitmapForm
-    runs: Runs | None = None
-    was_wanted: bool = False
-
-
-KeptForms: TypeAlias = dict[int, KeptForm]  # by identity of the bitmap
 
 
 def rows_at_least(
@@ -127,6 +117,7 @@ def _find_rows(
     exactly: bool,
 ) -> BitMap:
     ordered = sorted(operands, key=lambda operand: operand.nbytes)
+    kept = KeptForms() if kept is None else kept
     algorithm, costs = _choose_algorithm(ordered, row_count, count + exactly, kept)
     if note is not None:
         note(algorithm, costs)
@@ -134,72 +125,43 @@ def _find_rows(
     if algorithm == MERGE:
         return merge_bitmaps(bitmaps, count, exactly=exactly)
     if algorithm == SORTED_RUNS:
-        return sort_runs([_load_runs(bitmap, kept) for bitmap in bitmaps], count, exactly=exactly)
+        return find_in_runs(kept.sort_runs(ordered), count, exactly=exactly)
     if algorithm == COUNTERS:
         return count_in_bytes(bitmaps, count, row_count, exactly=exactly)
     return add_words(operands, count, row_count, exactly=exactly)
 
 
 def _choose_algorithm(
-    operands: Sequence[RowSet], row_count: int, levels: int, kept: KeptForms | None
+    operands: Sequence[RowSet], row_count: int, levels: int, kept: KeptForms
 ) -> tuple[str, dict[str, float]]:
     """Return the fastest algorithm, and the estimated nanoseconds of each, if they were needed."""
     if any(operand.complemented for operand in operands):
         return SLICED_WORDS, {}
     if sum(operand.nbytes for operand in operands) < MERGED_AT_ONCE_BYTES:
         return MERGE, {}
-    forms = [_measure(operand, kept) for operand in operands]
+    forms = [kept.measure(operand) for operand in operands]
     estimated = estimate_costs([each.form for each in forms], row_count, levels)
     costs = dict(zip((MERGE, SORTED_RUNS, COUNTERS, SLICED_WORDS), estimated, strict=True))
+    finding = FOUND_FIXED + FOUND_RUN * sum(_count_runs(each.form) for each in forms)
+    if kept.find_sum(operands) is not None:
+        costs[SORTED_RUNS] = min(finding, costs[SORTED_RUNS])
     fastest = min(costs, key=costs.__getitem__)  # the first of equal ones
-    unread = [each for each in forms if each.runs is None]
-    if fastest == SORTED_RUNS and unread:
-        reading = sum(READ_OPERAND + _count_runs(each.form) * READ_RUN for each in unread)
-        other = min((name for name in costs if name != fastest), key=costs.__getitem__)
-        if costs[fastest] + reading > costs[other] and not _mark_wanted(unread, kept):
-            return other, {**costs, "reading runs": reading}
-        return fastest, {**costs, "reading runs": reading}
+    if fastest == SORTED_RUNS:
+        return _weigh_reading(forms, costs, kept)
+    if finding < costs[fastest] and kept.mark_sum_wanted(operands):
+        return SORTED_RUNS, {**costs, SORTED_RUNS: finding}
     return fastest, costs
 
 
-def _measure(operand: RowSet, kept: KeptForms | None) -> KeptForm:
-    """Return the form of a bitmap, which is kept if the bitmap is."""
-    bitmap = operand.bitmap
-    if kept is None or not operand.cached:
-        return KeptForm(bitmap, measure_form(bitmap))
-    known = kept.get(id(bitmap))
-    if known is None or known.bitmap is not bitmap:
-        known = KeptForm(bitmap, measure_form(bitmap))
-        _keep(known, kept)
-    return known
-
-
-def _keep(form: KeptForm, kept: KeptForms) -> None:
-    if len(kept) >= MAX_KEPT_BITMAPS:
-        kept.clear()
-    kept[id(form.bitmap)] = form
-
-
-def _mark_wanted(forms: Sequence[KeptForm], kept: KeptForms | None) -> bool:
-    """Record that the runs of bitmaps that are kept were wanted. Return whether all of them were before."""
-    if kept is None:
-        return False
-    for each in forms:
-        if id(each.bitmap) in kept:
-            kept[id(each.bitmap)] = each._replace(was_wanted=True)
-    return all(each.was_wanted for each in forms)
-
-
-def _load_runs(bitmap: BitMap, kept: KeptForms | None) -> Runs:
-    """Return the runs of a bitmap, which are kept if its form is."""
-    known = None if kept is None else kept.get(id(bitmap))
-    if kept is None or known is None or known.bitmap is not bitmap:
-        return read_runs(bitmap)
-    if known.runs is None:
-        known = known._replace(runs=read_runs(bitmap))
-        _keep(known, kept)
-    assert known.runs is not None
-    return known.runs
+def _weigh_reading(forms: Sequence[KeptForm], costs: dict[str, float], kept: KeptForms) -> tuple[str, dict[str, float]]:
+    """Return sorted runs and the costs, or the next fastest algorithm if it takes too long to read the runs first."""
+    unread = [each for each in forms if each.runs is None]
+    if not unread:
+        return SORTED_RUNS, costs
+    reading = sum(READ_OPERAND + _count_runs(each.form) * READ_RUN for each in unread)
+    other = min((name for name in costs if name != SORTED_RUNS), key=costs.__getitem__)
+    is_slower = costs[SORTED_RUNS] + reading > costs[other] and not kept.mark_wanted(unread)
+    return other if is_slower else SORTED_RUNS, {**costs, "reading runs": reading}
 
 
 def estimate_costs(forms: Sequence[BitmapForm], row_count: int, levels: int) -> tuple[float, float, float, float]:
@@ -239,11 +201,9 @@ def _estimate_merging(form: BitmapForm, operand_count: int, carries: int) -> flo
     )
 
 
-def sort_runs(sets: Sequence[Runs], count: int, *, exactly: bool) -> BitMap:
-    """Return the rows of *count* or more *sets*, by their first and last rows."""
-    runs = SortedRuns(sets)
-    rows = runs.find_at_least(count)
-    return rows - runs.find_at_least(count + 1) if exactly else rows
+def find_in_runs(runs: SortedRuns, count: int, *, exactly: bool) -> BitMap:
+    """Return the rows of *count* or more sets, by the first and last rows of their *runs*."""
+    return runs.find_exactly(count) if exactly else runs.find_at_least(count)
 
 
 def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> BitMap:
