@@ -135,3 +135,13 @@ def test_bare_tag_that_is_called_like_a_column_is_looked_for_in_each_snapshot(tm
     index.compact()
     with pytest.raises(ExpressionError, match="attribute"):
         index.count(asked)
+
+
+def test_rows_of_merged_deltas_are_forgotten(index):
+    for number in range(12):
+        index.update(pl.DataFrame({"token": [f"r{3 * number}"], "city": ["b" if number % 2 else "c"]}))
+        opened = DeviceIndex.open(index.folder)
+        for text in ("city:a", "city:b", "city:c", "city:a OR city:b", "NOT city:b AND age < 500"):
+            assert index.count(text) == opened.count(text), (number, text)
+        rows = {city: list(bitmap) for city, bitmap in list_bitmaps(index, "city").items()}
+        assert rows == {city: list(bitmap) for city, bitmap in list_bitmaps(opened, "city").items()}
