@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a question has the gains that are estimated here
 OPERAND_WORD, CACHED_OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 0.2, 0.02, 0.08, 0.1, 450.0
 MAX_CACHED_WORDS = 1 << 14  # of an operand
 NEW_WORD, NEW_ARRAY_ROW = 0.25, 1.3  # of words that are made of a bitmap
-RESULT_WORD = 1.5  # of a bitmap that is made of words
+RESULT_WORD, RESULT = 0.8, 12_000.0  # of a bitmap that is made of words
 FIXED = 3_500.0  # of a program
 MAX_PLANNED_EXPRS = 4_096
 
@@ -85,20 +85,20 @@ def _note_costs(
 
 
 def estimate_gains(
-    tree: Tree, operands: Sequence[Operand], cost: float, program: WordProgram, shard: Shard
+    tree: Tree, operands: Sequence[Operand], costs: tuple[float, float], program: WordProgram, shard: Shard
 ) -> tuple[float, float]:
     """Return the estimated nanoseconds that words save if rows are found, and if they are counted.
 
     Args:
         tree: Tree of an expression.
         operands: Its operands.
-        cost: Estimated nanoseconds of roaring operations; not those of a threshold.
+        costs: Estimated nanoseconds of roaring operations that find the rows, and that count them; not of a threshold.
         program: Program of the same expression.
         shard: Shard.
     """
-    found, counted = (estimate_words(program, shard.row_count, counts=counts) for counts in (False, True))
-    roaring = _estimate_roaring(tree, operands, cost, shard, enough=max(found, counted))
-    return roaring - found, roaring - counted
+    words = [estimate_words(program, shard.row_count, counts=counts) for counts in (False, True)]
+    found, counted = (_estimate_roaring(tree, operands, cost, shard, enough=max(words)) for cost in costs)
+    return found - words[0], counted - words[1]
 
 
 def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shard: Shard, *, enough: float) -> float:
@@ -134,4 +134,4 @@ def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> flo
     blocks = -(-size // program.block_words)
     read = OPERAND_WORD if size > MAX_CACHED_WORDS else CACHED_OPERAND_WORD
     a_word = program.operand_count * read + steps * STEP_WORD + (COUNTED_WORD if counts else RESULT_WORD)
-    return size * a_word + blocks * CALL * (steps + 2) + FIXED
+    return size * a_word + blocks * CALL * (steps + 2) + FIXED + (0 if counts else RESULT)

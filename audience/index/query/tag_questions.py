@@ -21,7 +21,7 @@ from audience.index.query.tag_trees import (
     list_terms,
 )
 from audience.index.query.word_expressions import find_program
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY, BitMap
 from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
@@ -30,6 +30,7 @@ from audience.language.ast import Expr
 MIN_COST = 2_000.0  # of all operations; with less, there is nothing to gain
 WORD_CALL, WORD_ROW = 0.15, 2.2e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
+EXTRACTED_ROW = 4.0  # of an array that is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 NO_GAINS = 0.0, 0.0
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union leaves some rows out; the part of a container that a row is
@@ -83,15 +84,20 @@ def find_question(expr: Expr, shards: Sequence[Shard]) -> TagQuestion | None:
 
 def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQuestion:
     costs = [operand.cost for operand in operands]
-    cost, bound = _estimate_cost(tree, operands, costs, shard), _find_bound(len(operands), shard)
-    plan = None if cost < bound else _plan_words(tree, operands, shard)
+    cost = _estimate_cost(tree, operands, costs, shard, count_factor(tree.tree))
+    found_cost = _estimate_cost(tree, operands, costs, shard, 1.0) + _estimate_arrays(tree.tree, operands, shard)
+    bound = _find_bound(len(operands), shard)
+    is_found_at_once, is_counted_at_once = found_cost < MADE_BITMAP * bound, cost < bound
+    plan = None if is_found_at_once and is_counted_at_once else _plan_words(tree, operands, shard)
     return TagQuestion(
-        is_counted_at_once=cost < bound,
+        is_counted_at_once=is_counted_at_once,
         steps=find_steps(tree.tree, costs),
         bitmaps=[operand.rows.bitmap for operand in operands],
         complemented=tree.complemented,
-        is_found_at_once=cost / MADE_BITMAP < bound,
-        gains=NO_GAINS if plan is None else estimate_gains(tree.tree, operands, cost, plan.program, shard),
+        is_found_at_once=is_found_at_once,
+        gains=NO_GAINS
+        if plan is None
+        else estimate_gains(tree.tree, operands, (found_cost, cost), plan.program, shard),
         plan=plan,
         tree=tree,
         operands=operands,
@@ -117,18 +123,38 @@ def _find_bound(operand_count: int, shard: Shard) -> float:
     return MIN_COST * (1 + operand_count * (WORD_CALL + WORD_ROW * shard.row_count))
 
 
-def _estimate_cost(tree: TagTree, operands: Sequence[Operand], costs: Sequence[float], shard: Shard) -> float:
-    """Return the estimated time that it takes to count the rows of *tree*.
+def _estimate_cost(
+    tree: TagTree, operands: Sequence[Operand], costs: Sequence[float], shard: Shard, factor: float
+) -> float:
+    """Return the estimated time that it takes to find the rows of *tree*, the last step *factor* times.
 
     If no operand is far smaller than others, each is read by every operation on its way to the top.
     """
     root = tree.tree
     if isinstance(root, Union) and len(root.terms) > MAX_UNFILLED:
-        cost = _estimate_part(root, costs, count_factor(root))[1]
+        cost = _estimate_part(root, costs, factor)[1]
         return min(cost, _estimate_filling(operands, shard) + cost / len(root.terms))
     if max(costs) <= SPARSE_FACTOR * min(costs):
-        return sum([cost * weight for cost, weight in zip(costs, tree.weights, strict=True)])
-    return _estimate_part(root, costs, count_factor(root))[1]
+        counted = sum([cost * weight for cost, weight in zip(costs, tree.weights, strict=True)])
+        return counted + (factor - count_factor(root)) * sum(costs)
+    return _estimate_part(root, costs, factor)[1]
+
+
+def _estimate_arrays(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:
+    """Return the estimated time that it takes to make arrays of the intersection of dense, independent operands.
+
+    CRoaring writes the rows of two containers of words one by one, if few are in both.
+    """
+    if not isinstance(tree, Intersection) or any(operand.tag_row < 0 for operand in operands):
+        return 0.0
+    dense = min([shard.load_form(operand.tag_row).bitset_containers for operand in operands])
+    rows = float(dense * CONTAINER_ROWS)
+    for term in list_terms(tree):
+        if not isinstance(term, int):
+            return 0.0
+        share = operands[term].cardinality / max(shard.row_count, 1)
+        rows *= 1 - share if term in tree.subtracted else share
+    return rows * EXTRACTED_ROW if rows <= dense * MAX_ARRAY_CARDINALITY else 0.0
 
 
 def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from audience.index.storage.bitmaps import RowNumbers
 
-MIN_BYTES, MAX_BYTES = 1 << 16, 1 << 23  # of an array; pages of a block that no array has reached take no memory
+MIN_BYTES, MAX_BYTES = 1 << 16, 1 << 24  # of an array: the rows of a shard at most
 MIN_HUGE_BYTES = 1 << 22  # that are worth pages of 2 MB, as numpy has it
 MAX_FREE_BLOCKS = 4
 HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)  # of Linux
@@ -36,20 +36,14 @@ def allocate_rows(count: int) -> RowNumbers:
     try:
         block = _FREE.pop()
     except IndexError:
-        block = _open_block(4 * count)
+        block = mmap.mmap(-1, MAX_BYTES)
+    if HUGE_PAGES is not None and 4 * count >= MIN_HUGE_BYTES:
+        with suppress(OSError):  # the system was built without them
+            block.madvise(HUGE_PAGES)
     rows = np.frombuffer(block, dtype=np.uint32, count=count)
     key = id(rows)
     _USED[key] = ref(rows, lambda _: _give_back(key)), block  # `finalize` takes three times as long
     return rows
-
-
-def _open_block(nbytes: int) -> mmap.mmap:
-    """Return a block of which *nbytes* are written at first."""
-    block = mmap.mmap(-1, MAX_BYTES)
-    if HUGE_PAGES is not None and nbytes >= MIN_HUGE_BYTES:
-        with suppress(OSError):  # the system was built without them
-            block.madvise(HUGE_PAGES)
-    return block
 
 
 def _give_back(key: int) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audience.index.storage.bitmaps import RowSet
+from audience.index.storage.bitmaps import BitMap, RowSet
 from audience.index.storage.cache import CacheKey
 from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.viewed_words import ViewedWords
@@ -103,6 +103,20 @@ class WordProgram:
             case [*first, Step(np.bitwise_and, left, int(right), out)] if out == slot:
                 return tuple(first), ((1, left, right),)
         return steps, ((1, slot, slot),)
+
+    @cached_property
+    def found(self) -> tuple[tuple[Step, ...], tuple[int, int, bool]] | None:
+        """Return the steps before the last intersection, its two slots, and whether the second one is subtracted.
+
+        None if the result is no intersection.
+        """
+        steps, counts = self.counted
+        match counts:
+            case [(_, left, right)] if left != right:
+                return steps, (left, right, False)
+            case [_, (_, left, right)]:
+                return steps, (left, right, True)
+        return None
 
     def choose_length(self, size: int) -> int:
         """Return the number of words of a block of operands of *size* words."""
@@ -336,9 +350,7 @@ def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
     length = program.choose_length(size)
     buffers = _KEPT.take_buffers(program.buffer_count, length)
     if length == size:
-        slots = [*operands, *buffers]
-        take_steps(program.steps, [each.words for each in slots])
-        result = slots[slot]
+        rows = _find_whole(program, [*operands, *buffers], slot)
     else:
         result = ViewedWords(size)
         for start in range(0, size, length):
@@ -347,8 +359,27 @@ def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
             slots_of_block += [each.words[: len(found)] for each in buffers]
             take_steps(program.steps, slots_of_block)
             found[:] = slots_of_block[slot]
-    rows = result.to_bitmap()
+        rows = result.to_bitmap()
     return RowSet(rows, program.result.complemented, 2 * len(rows))
+
+
+def _find_whole(program: WordProgram, slots: Sequence[ViewedWords], slot: int) -> BitMap:
+    """Return the rows in the *slot* of the result, after steps on whole operands."""
+    words = [each.words for each in slots]
+    if slot < program.operand_count:  # other threads may read it
+        copied = ViewedWords(len(words[slot]))
+        copied.words[:] = words[slot]
+        return copied.to_bitmap()
+    if program.found is None:
+        take_steps(program.steps, words)
+        return slots[slot].to_bitmap()
+    steps, (left, right, is_subtracted) = program.found
+    take_steps(steps, words)
+    rows = slots[left].find_lacking(slots[right]) if is_subtracted else slots[left].find_shared(slots[right])
+    if rows is not None:
+        return rows
+    take_steps(program.steps[len(steps) :], words)
+    return slots[slot].to_bitmap()
 
 
 def take_steps(steps: Iterable[Step], slots: Sequence[Words]) -> None:
