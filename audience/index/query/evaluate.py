@@ -26,7 +26,7 @@ from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.tag_questions import TagQuestion, find_question, read_tags
-from audience.index.query.tag_trees import JUNCTIONS, is_plain_threshold
+from audience.index.query.tag_trees import JUNCTIONS, is_flat_union, is_plain_threshold
 from audience.index.query.tree_rows import count_tree_rows, find_tree_rows
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
@@ -160,10 +160,17 @@ def _count_question(expr: Expr, question: TagQuestion, shard: Shard) -> int:
     if isinstance(expr, Threshold) and is_planned(expr, shard, counts=True):
         return _count_operands(expr, shard)  # its rows are cached when it is asked again
     chosen = choose_words(expr, question, shard, counts=True)
-    if chosen is None:
-        return _count_operands(expr, shard)
-    _note(expr, shard, WORDS)
-    return count_rows(*chosen, shard.device_count)
+    if chosen is not None:
+        _note(expr, shard, WORDS)
+        return count_rows(*chosen, shard.device_count)
+    return _count_united(expr, question, shard) if is_flat_union(question.tree.tree) else _count_operands(expr, shard)
+
+
+def _count_united(expr: Expr, question: TagQuestion, shard: Shard) -> int:
+    """Return the number of devices with any tag of *question*, whose bitmaps take 2 µs each to find again."""
+    _note(expr, shard, ROARING)
+    count = bitmaps.count_union([operand.rows for operand in question.operands], shard.row_count)
+    return shard.device_count - count if question.complemented else count
 
 
 def _count_operands(expr: Expr, shard: Shard) -> int:

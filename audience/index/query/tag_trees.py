@@ -63,6 +63,11 @@ def is_plain_threshold(tree: Tree) -> bool:
     return isinstance(tree, Reached) and not tree.complemented and all(isinstance(term, int) for term in tree.plain)
 
 
+def is_flat_union(tree: Tree) -> bool:
+    """Return whether *tree* unites stored bitmaps alone."""
+    return isinstance(tree, Union) and all(isinstance(term, int) for term in tree.terms)
+
+
 def find_tree(expr: Expr, group: ShardGroup) -> TagTree | None:
     """Return the tree of *expr*, which is kept for the shards of a group; None if there are other atoms than tags."""
     kept: tuple[Expr, TagTree | None] | None = group.tag_trees.get(id(expr))

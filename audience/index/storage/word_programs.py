@@ -303,15 +303,12 @@ def write_threshold(
 
 def _write_twice(writer: ProgramWriter, operands: Iterable[Value]) -> Value:
     """Write the steps that find the rows of two or more *operands*, with fewer buffers than a sum."""
-    once, twice = NO_ROWS, NO_ROWS
-    for operand in operands:
-        if once == NO_ROWS:
-            once = operand
-            continue
-        twice = writer.unite(twice, writer.intersect(once, operand, fresh=True))
-        once = writer.unite(once, operand)
-    writer.release(once)
-    return twice
+    values = iter(operands)
+    once, twice, last = next(values), NO_ROWS, next(values)
+    for operand in values:
+        twice = writer.unite(twice, writer.intersect(once, last, fresh=True))
+        once, last = writer.unite(once, last), operand
+    return writer.unite(twice, writer.intersect(once, last))
 
 
 def count_rows(program: WordProgram, operands: Sequence[ViewedWords], row_count: int) -> int:
