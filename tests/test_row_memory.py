@@ -1,6 +1,7 @@
 """Memory of row numbers is an array's own while the array or a part of it is used, and taken again after that."""
 
 import gc
+import os
 from collections import deque
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_a_block_is_free_when_no_part_of_it_is_used(free):
     gc.collect()
     assert len(free) == 2
     assert allocate_rows(MAX_BYTES // 4).ctypes.data == place  # the last one that was used comes first
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that share memory with their parent")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_writes_to_memory_of_its_own():
+    rows = allocate_rows(MIN_BYTES)
+    rows[:] = 7
+    child = os.fork()
+    if child == 0:
+        rows[:] = 8
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (rows == 7).all()
 
 
 def test_few_blocks_are_kept(free):

@@ -36,7 +36,7 @@ def allocate_rows(count: int) -> RowNumbers:
     try:
         block = _FREE.pop()
     except IndexError:
-        block = mmap.mmap(-1, MAX_BYTES)
+        block = mmap.mmap(-1, MAX_BYTES, access=mmap.ACCESS_COPY)  # or a forked process would write to the same memory
     if HUGE_PAGES is not None and 4 * count >= MIN_HUGE_BYTES:
         with suppress(OSError):  # the system was built without them
             block.madvise(HUGE_PAGES)
