@@ -164,7 +164,8 @@ class Manifest:
 
     def names(self) -> tuple[Any, ...]:
         """Return what an expression can name, but events: columns, segments, and days of the time zone."""
-        return self.columns, self.timezone, self.segments, self.segment_files
+        cuts = [column.has_cut_moments for column in self.columns]  # which columns are equal without
+        return self.columns, cuts, self.timezone, self.segments, self.segment_files
 
     def file_names(self) -> set[str]:
         """Return the names of all files in the folder of the shards that the snapshot needs."""
