@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from operator import and_, or_, sub
 from typing import Any, NamedTuple, TypeAlias
 
-from audience.index.query.tag_trees import Intersection, Reached, Tree, Union, list_terms
+from audience.index.query.tag_trees import Intersection, Reached, Tree, Union, is_flat, list_terms
 from audience.index.storage.bitmaps import BitMap
 
 MAX_KEPT_STEPS = 4_096
@@ -20,7 +20,7 @@ MAX_KEPT_STEPS = 4_096
 LastStep: TypeAlias = tuple[Callable[[BitMap, BitMap], int], int, int]  # counts; the places of its operands
 
 
-class Step(NamedTuple):
+class BitmapStep(NamedTuple):
     """Operation on the bitmaps in two places; the result takes the next place.
 
     Without *right*, a union of more bitmaps or a threshold, or a reason to end: no row is left in *left*, which is the
@@ -35,9 +35,9 @@ class Step(NamedTuple):
 class BitmapSteps(NamedTuple):
     """Steps of *finding* the rows of a tree, then in *found*, or of *counting* them, before the *last* step."""
 
-    finding: tuple[Step, ...]
+    finding: tuple[BitmapStep, ...]
     found: int
-    counting: tuple[Step, ...]
+    counting: tuple[BitmapStep, ...]
     last: LastStep
 
 
@@ -67,17 +67,13 @@ def _order(tree: Tree, costs: Sequence[float]) -> Tree:
     if isinstance(tree, int | Reached):
         return tree
     if isinstance(tree, Union):
-        return tree if _is_flat(tree.terms) else Union(tuple([_order(term, costs) for term in tree.terms]))
+        return tree if is_flat(tree.terms) else Union(tuple([_order(term, costs) for term in tree.terms]))
     plain = tree.plain
     if len(plain) > 1:
         plain = tuple(sorted(plain, key=lambda term: costs[term] if isinstance(term, int) else float("inf")))
-    if _is_flat(plain) and _is_flat(tree.subtracted):
+    if is_flat(plain) and is_flat(tree.subtracted):
         return Intersection(plain, tree.subtracted)
     return Intersection(*[tuple([_order(term, costs) for term in terms]) for terms in (plain, tree.subtracted)])
-
-
-def _is_flat(terms: Sequence[Tree]) -> bool:
-    return all(isinstance(term, int) for term in terms)
 
 
 def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
@@ -96,7 +92,7 @@ class _Writer:
 
     def __init__(self, operand_count: int):
         self.operand_count = operand_count
-        self.steps: list[Step] = []
+        self.steps: list[BitmapStep] = []
         self._place_count = operand_count
 
     def write(self, tree: Tree, *, is_all: bool = False) -> int:
@@ -137,7 +133,7 @@ class _Writer:
     def _end_early(self, place: int, following: Tree, *, is_all: bool) -> None:
         """Write a step that ends if no row is left, unless what follows is found sooner than that."""
         if is_all and place >= self.operand_count and not isinstance(following, int):
-            self.steps.append(Step(None, place, None))
+            self.steps.append(BitmapStep(None, place, None))
 
     def _unite(self, places: Sequence[int]) -> int:
         if len(places) == 1:
@@ -147,6 +143,6 @@ class _Writer:
         return self._add(None, Union(tuple(places)), None)
 
     def _add(self, operation: Callable[[BitMap, BitMap], BitMap] | None, left: Any, right: int | None) -> int:
-        self.steps.append(Step(operation, left, right))
+        self.steps.append(BitmapStep(operation, left, right))
         self._place_count += 1
         return self._place_count - 1

@@ -7,6 +7,7 @@ A tree says what is combined, whatever the shard. It is read once for each expre
 #   NOT a OR NOT (b OR c)     ~ Intersection((0, Union((1, 2))), ())
 #   at most 1 of (a, b, c)    ~ Reached((0, 1, 2), (), 2)
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from audience.index.storage.shard_group import ShardGroup
@@ -60,12 +61,17 @@ class TagTree(NamedTuple):
 
 def is_plain_threshold(tree: Tree) -> bool:
     """Return whether *tree* counts stored bitmaps alone."""
-    return isinstance(tree, Reached) and not tree.complemented and all(isinstance(term, int) for term in tree.plain)
+    return isinstance(tree, Reached) and not tree.complemented and is_flat(tree.plain)
 
 
 def is_flat_union(tree: Tree) -> bool:
     """Return whether *tree* unites stored bitmaps alone."""
-    return isinstance(tree, Union) and all(isinstance(term, int) for term in tree.terms)
+    return isinstance(tree, Union) and is_flat(tree.terms)
+
+
+def is_flat(terms: Sequence[Tree]) -> bool:
+    """Return whether all *terms* are stored bitmaps."""
+    return all(isinstance(term, int) for term in terms)
 
 
 def find_tree(expr: Expr, group: ShardGroup) -> TagTree | None:

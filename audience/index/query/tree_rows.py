@@ -5,7 +5,7 @@ The last operation of a count only counts.
 
 from collections.abc import Sequence
 
-from audience.index.query.bitmap_steps import Step
+from audience.index.query.bitmap_steps import BitmapStep
 from audience.index.query.tag_questions import TagQuestion
 from audience.index.query.tag_trees import Reached, Union
 from audience.index.storage import thresholds
@@ -37,7 +37,7 @@ def count_tree_rows(question: TagQuestion, shard: Shard) -> int:
 
 
 def _take_steps(
-    steps: Sequence[Step],
+    steps: Sequence[BitmapStep],
     places: list[BitMap],
     question: TagQuestion,
     shard: Shard,
