@@ -97,9 +97,8 @@ class JoinedAttributes(Mapping[str, StoredAttribute]):
         self.parts = tuple(parts)
         self._by_name: dict[str, JoinedAttribute | None] = {}
         self._by_number: dict[int, JoinedAttribute] = {}
-        self._numbers: Iterator[int] = (
-            count() if earlier is None else earlier._numbers
-        )  # no two attributes have the same
+        # No two attributes have the same number.
+        self._numbers: Iterator[int] = count() if earlier is None else earlier._numbers
         self._earlier = {} if earlier is None else earlier._select_joined(self.parts[0].files)
 
     def __getitem__(self, name: str) -> StoredAttribute:
@@ -234,8 +233,7 @@ def join_attribute(name: str, parts: Sequence[Shard], start: int) -> JoinedAttri
         moved = replace(first, start=start, stop=start + first.stop - first.start)
         strings = MergedStrings(parts[0].attribute_values(first))
         return JoinedAttribute(moved, strings, first.start, [{} for _ in others], [part.files for part in parts])
-    forms = {(attribute.role, attribute.type_name, attribute.bit_slicing) for attribute in present}
-    if len(forms) != 1 or present[0].bit_slicing is not None:
+    if len(set(map(_form_of, present))) != 1 or present[0].bit_slicing is not None:
         return None
     rows_of_others = [
         {} if attribute is None else part.rows_by_value(attribute)
