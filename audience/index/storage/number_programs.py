@@ -28,7 +28,7 @@ MAX_KEPT_PROGRAMS = 8
 Part: TypeAlias = tuple[int, int]  # number of bits that decide, and as a number which of their values are wanted
 
 
-class _Division(NamedTuple):
+class _DividedPart(NamedTuple):
     """Division of a part by its highest bit, and how many steps join its halves again."""
 
     low: Part
@@ -112,9 +112,9 @@ def _write_program(root: Part, max_steps: int) -> WordProgram | None:
     return _write_steps(root, diagram) if diagram else None
 
 
-def _divide(root: Part, max_steps: int) -> dict[Part, _Division]:
+def _divide(root: Part, max_steps: int) -> dict[Part, _DividedPart]:
     """Return the parts of *root* that are divided, each after its own parts."""
-    diagram: dict[Part, _Division] = {}
+    diagram: dict[Part, _DividedPart] = {}
     steps = 0
 
     def divide(part: Part) -> None:
@@ -123,7 +123,7 @@ def _divide(root: Part, max_steps: int) -> dict[Part, _Division]:
         for half in (low, high):
             if half not in diagram and half[0]:
                 divide(half)
-        diagram[part] = division = _Division(low, high, _count_steps(*_halve(part)))
+        diagram[part] = division = _DividedPart(low, high, _count_steps(*_halve(part)))
         steps += division.steps
         if steps > max_steps:
             raise _TooLargeError
@@ -160,7 +160,7 @@ def _count_steps(low: Part, high: Part) -> int:
     return 1 if zeros ^ ones == everything else 3
 
 
-def _write_steps(root: Part, diagram: dict[Part, _Division]) -> WordProgram | None:
+def _write_steps(root: Part, diagram: dict[Part, _DividedPart]) -> WordProgram | None:
     bit_count = root[0]
     writer = ProgramWriter(2 * bit_count)
     values: dict[Part, Value] = {(0, 0): NO_ROWS, (0, 1): ALL_ROWS}
