@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.index.storage import row_memory
-from audience.index.storage.row_memory import MAX_BYTES, MAX_FREE_BLOCKS, MIN_BYTES, allocate_rows
+from audience.index.storage.bitmaps import rows_to_bitmap
+from audience.index.storage.row_memory import MAX_BYTES, MAX_FREE_BLOCKS, MIN_BYTES, allocate_rows, list_rows
 
 SIZES = (1_000, MIN_BYTES // 4, MAX_BYTES // 16)
 
@@ -75,3 +76,13 @@ def test_small_and_large_arrays_have_no_block(free, count):
     assert len(allocate_rows(count)) == count
     gc.collect()
     assert not free
+
+
+@pytest.mark.parametrize("count", [0, 1, MIN_BYTES // 4 - 1, MIN_BYTES // 4, MIN_BYTES // 2])
+@pytest.mark.parametrize("step", [1, 3, 97])
+def test_rows_are_listed_alike_in_all_memory(count, step):
+    """Of every kind of container, and while the rows of other audiences are held."""
+    expected = np.arange(count, dtype=np.uint32) * step
+    held = [list_rows(rows_to_bitmap(expected + np.uint32(first))) for first in (0, 70_000)]
+    for first, rows in zip((0, 70_000), held, strict=True):
+        assert rows.dtype == np.uint32 and np.array_equal(rows, expected + first)

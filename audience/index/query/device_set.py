@@ -32,7 +32,7 @@ from audience.index.storage import arrow_file, bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.id_arrays import take_array, take_series
 from audience.index.storage.list_columns import as_lists, is_list
-from audience.index.storage.row_memory import allocate_rows
+from audience.index.storage.row_memory import allocate_rows, list_rows
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import find_rows
 from audience.index.storage.snapshot import Snapshot
@@ -148,7 +148,7 @@ class DeviceSet:
     @property
     def shard_rows(self) -> Iterator[tuple[Shard, NDArray[np.uint32]]]:
         """Iterate over the shards that have any of the devices, each with their rows in rising order."""
-        return ((shard, bitmaps.bitmap_to_rows(bitmap)) for shard, bitmap in self._bitmaps_of_shards())
+        return ((shard, list_rows(bitmap)) for shard, bitmap in self._bitmaps_of_shards())
 
     def global_rows(self) -> NDArray[np.uint32] | NDArray[np.uint64]:
         """Return the row numbers in the whole index: rows of a shard follow all rows of the shards before it.
@@ -156,7 +156,7 @@ class DeviceSet:
         They have 64 bits if the index has more than 2³² rows.
         """
         if len(self.bitmaps) == 1:  # most tables; all else would take as long as few rows
-            return bitmaps.bitmap_to_rows(self.bitmaps[0])
+            return list_rows(self.bitmaps[0])
         if sum(shard.row_count for shard in self.snapshot.shards) > MAX_SHORT_ROWS:
             return self._list_long_rows()
         rows, first_row, position = allocate_rows(len(self)), 0, 0

@@ -14,7 +14,7 @@ from weakref import ref
 
 import numpy as np
 
-from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, fill_rows
 
 MIN_BYTES, MAX_BYTES = 1 << 16, 1 << 24  # of an array: the rows of a shard at most
 MIN_HUGE_BYTES = 1 << 22  # that are worth pages of 2 MB, as numpy has it
@@ -43,6 +43,20 @@ def allocate_rows(count: int) -> RowNumbers:
     rows = np.frombuffer(block, dtype=np.uint32, count=count)
     key = id(rows)
     _USED[key] = ref(rows, lambda _: _give_back(key)), block  # `finalize` takes three times as long
+    return rows
+
+
+def list_rows(bitmap: BitMap) -> RowNumbers:
+    """Return the row numbers of *bitmap* in rising order, in memory that is used again if they are many.
+
+    >>> list_rows(BitMap([3, 1])).tolist()
+    [1, 3]
+    """
+    count = len(bitmap)
+    if 4 * count < MIN_BYTES:
+        return bitmap_to_rows(bitmap)
+    rows = allocate_rows(count)
+    fill_rows(bitmap, rows)
     return rows
 
 
