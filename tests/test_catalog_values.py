@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boolean_exprs
 
-from audience import Compare, DeviceIndex, Tag, Within, get_vendor, parse, plan, render
+from audience import Compare, DeviceIndex, ExpressionError, Tag, Within, get_vendor, parse, plan, render
 from audience.language.ast import atoms
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.loader import parse_catalog
@@ -149,6 +149,19 @@ def test_versions_are_not_compared_as_numbers(index, vendor):
         assert ("index-values" in {problem.code for problem in by_index.assumptions}) != is_native
         assert ("version-spelling" in {problem.code for problem in result.assumptions}) == is_native
     assert plan("age > 1.2", vendor, index, parse_catalog(f'[age]\nat = ["{vendor}"]')).native
+
+
+@pytest.mark.parametrize("vendor", ["airship", "onesignal", "umeng"])
+@pytest.mark.parametrize("text", ["version >= v1.2", "version <= 1.2rc1", "version between 1.2+x and 2"])
+def test_versions_of_undocumented_order_are_not_compared_by_vendors(vendor, text):
+    result = plan(text, vendor)
+    assert (result.native, {problem.code for problem in result.reasons}) == ((), {"no-ranges"})
+
+
+def test_digits_of_other_scripts_are_no_numbers(index):
+    for text in ("age > １８", "age between 18 and ٢٥", "age = １８"):
+        with pytest.raises(ExpressionError, match="bad-value"):
+            index.count(text)
 
 
 def test_column_type_completes_catalog_without_order(index):

@@ -121,9 +121,11 @@ def _set_event_depth(node: ExprNode, events: EventFilter) -> None:
 def read_number(text: str) -> Decimal | None:
     """Return the number that *text* is, or None if it is not one.
 
-    >>> read_number("1e3"), read_number("ten"), read_number("inf")
-    (Decimal('1E+3'), None, None)
+    >>> read_number("1e3"), read_number("ten"), read_number("inf"), read_number("１８")
+    (Decimal('1E+3'), None, None, None)
     """
+    if not text.isascii():  # Decimal reads digits of all scripts, which no vendor does
+        return None
     try:
         number = Decimal(text)
     except InvalidOperation:

@@ -1,9 +1,11 @@
 """Refuse to compare versions where a vendor compares numbers.
 
 A vendor compares the versions that it keeps by itself as versions. The keys that you set there it compares as
-numbers, by which 1.10 is less than 1.2. Whether a vendor takes 1.2 and 1.2.0 for equal is not documented.
+numbers, by which 1.10 is less than 1.2. Of versions such as v1.2 and 1.2rc1 no vendor documents the order. Whether
+a vendor takes 1.2 and 1.2.0 for equal is not documented.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeGuard
@@ -16,6 +18,7 @@ from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.vendor_names import is_own_key
 from audience.vendors.spec import Payload, Unsupported, Vendor
 
+PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 VERSION_TYPES = frozenset({"version", "os_version", "sdk_version"})
 
 
@@ -35,6 +38,10 @@ def refuse_version_comparisons(vendor: Vendor, catalog: Catalog | None, roles: M
     def emit(expr: Expr) -> Payload:
         payload = vendor.emit(expr)
         problems = [_refusal(compare, vendor) for compare in _find_own_versions(expr, vendor, catalog, roles)]
+        builtin = (atom for atom in atoms(expr) if _is_builtin_version(atom, vendor, catalog))
+        problems += [
+            _odd_version(compare, vendor) for compare in builtin if not all(map(_is_plain, _bounds_of(compare)))
+        ]
         if problems:
             raise Unsupported(problems)
         return payload
@@ -74,3 +81,17 @@ def _is_builtin(compare: Compare | Between, vendor: Vendor, catalog: Catalog | N
 def _refusal(compare: Compare | Between, vendor: Vendor) -> Problem:
     message = f"{render(compare)!r} compares versions; {vendor.title} compares the keys that you set as numbers"
     return Problem("no-ranges", message, compare.span, hint="list the versions in a catalog, or use an index")
+
+
+def _odd_version(compare: Compare | Between, vendor: Vendor) -> Problem:
+    message = f"{render(compare)!r}: {vendor.title} documents the order of versions of numbers and dots only"
+    return Problem("no-ranges", message, compare.span, hint="write a version like 1.2.0, or use an index")
+
+
+def _bounds_of(compare: Compare | Between) -> tuple[str, ...]:
+    return (compare.value,) if isinstance(compare, Compare) else (compare.low, compare.high)
+
+
+def _is_plain(version: str) -> bool:
+    """Return whether *version* is digits and dots; `v1.2` and `1.2rc1` have an order here, and none at a vendor."""
+    return PLAIN_VERSION.fullmatch(version) is not None

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol, TypeAlias
@@ -18,6 +18,7 @@ from packaging.version import Version
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
 from audience.language.ast import Anniversary, Between, Compare, Tag, Within
+from audience.language.event_atoms import read_number
 from audience.language.printer import quote_name, render
 from audience.language.windows import Comparison
 
@@ -66,11 +67,8 @@ class ValueType:
 
 
 def _parse_decimal(text: str) -> Decimal:
-    try:
-        number = Decimal(text)
-    except InvalidOperation as error:
-        raise ValueError(text) from error
-    if not number.is_finite():
+    number = read_number(text)
+    if number is None:
         raise ValueError(text)
     return number
 

@@ -55,7 +55,7 @@ MINUTES_PER_UNIT = {"days": MINUTES_PER_DAY, "hours": MINUTES_PER_HOUR, "minutes
 UNIT_PRECISIONS = ("years", "months", *MINUTES_PER_UNIT)
 SIGNS = {None: -1, "past": -1, "future": 1}  # by relative_to
 NOW = "now"
-DAY_FORMAT = re.compile(r"\d{4}-\d\d-\d\d")
+DAY_FORMAT = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 MAX_UNITS = 10**9  # ours: more are no number of units that the language has
 
 
@@ -79,7 +79,7 @@ def parse_date_comparison(type_: str, operator: str, selector: PayloadCursor) ->
 
 def _check_date(value: PayloadCursor) -> None:
     """Fail if *value* is a text that is neither a number of units nor `now`."""
-    if isinstance(value.value, str) and value.value != NOW and not value.value.isdecimal():
+    if isinstance(value.value, str) and value.value != NOW and not (value.value.isascii() and value.value.isdecimal()):
         hint = "write it like 2019-07-22T13:17:55, in UTC, or a number of units"
         value.fail("unknown-value", f"expected an ISO 8601 date, found {value.value!r}", hint)
 

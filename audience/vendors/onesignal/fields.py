@@ -29,7 +29,7 @@ EXISTENCE = ("exists", "not_exists")
 ELAPSED = ("time_elapsed_gt", "time_elapsed_lt")
 
 VERSION_TYPE = "version"
-NUMBER = re.compile(r"-?\d+(\.\d+)?")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # As the fields of a filter are documented: a code of two letters, of Chinese with its script.
 VALUE_NAMES = {"country": ValueNames(pattern="[A-Z]{2}"), "language": ValueNames(pattern="[a-z]{2}|zh-Han[st]")}
 
@@ -145,7 +145,7 @@ def value_problems(tag: Tag) -> list[Problem]:
     if tag.type == "language" and not VALUE_NAMES["language"].documents(value):
         message = f"{render(tag)!r}: OneSignal has languages by their two letters, such as en, and zh-Hans and zh-Hant"
         return [Problem("no-such-value", message, tag.span, hint="map the values in a catalog")]
-    if tag.type == "session_count" and not value.isdecimal():
+    if tag.type == "session_count" and not (value.isascii() and value.isdecimal()):
         return [Problem("no-such-value", f"{render(tag)!r}: a session count is a whole number", tag.span)]
     return []
 

@@ -54,7 +54,7 @@ FILTER = "filter"  # kind of the references to filters
 TAG_KEYS = ("field", "key", "relation", "value")
 FIELD_KEYS = ("field", "relation", "value")
 SECONDS_PER_MINUTE = 60
-PLAIN_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?")
+PLAIN_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 OR_ENTRY = '{"operator": "OR"}'
 
 

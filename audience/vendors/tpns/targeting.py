@@ -197,7 +197,7 @@ def emit(expr: Expr) -> Payload:
             return {"audience_type": "all"}
         case Ids(kind="registration_id" | "account"):
             return emit_ids(expr)
-        case Reference(value=value) if expr.kind in PACKAGE_TYPES and value.isdecimal():
+        case Reference(value=value) if expr.kind in PACKAGE_TYPES and value.isascii() and value.isdecimal():
             return emit_package(expr)
         case And(terms=terms) if (accounts := emit_accounts(terms)) is not None:
             return accounts
