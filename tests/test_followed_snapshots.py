@@ -12,7 +12,7 @@ from audience.errors import ExpressionError
 from audience.index.changes import compaction
 from audience.index.ingest import encode
 from audience.index.query import evaluate, physical_plan, tag_questions
-from audience.index.storage import joined_shard
+from audience.index.storage import bitmap_forms, joined_shard
 
 query_exprs = index_forms(st.one_of(index_leaf, *SHARE_EXPRS), max_leaves=6)
 names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True)
@@ -46,17 +46,21 @@ def make_change(index: DeviceIndex, step: tuple) -> None:
     growth=st.sampled_from([2, 4]),
     bitmaps=st.sampled_from([2, 4_096]),
     open_rows=st.sampled_from([0, joined_shard.MAX_DELETED_RATIO, 1]),
+    gaps=st.booleans(),
     stale=st.sampled_from([compaction.MAX_DELETED_RATIO, 1]),
     words=st.booleans(),
 )
 def test_snapshot_answers_alike_whatever_was_asked_before(
-    tmp_path_factory, first, changes, exprs, growth, bitmaps, open_rows, stale, words
+    tmp_path_factory, first, changes, exprs, growth, bitmaps, open_rows, gaps, stale, words
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compaction, "GROWTH", growth)
         patch.setattr(compaction, "MAX_DELETED_RATIO", stale)
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
         patch.setattr(joined_shard, "MAX_DELETED_RATIO", open_rows)
+        if gaps:  # wherever a bitmap has a run
+            patch.setattr(joined_shard, "MAX_GAPS_RATIO", 1e-9)
+            patch.setattr(bitmap_forms, "MAX_GAPS_COST", 0)
         if words:
             patch.setattr(physical_plan, "FIXED", -1e12)
             patch.setattr(tag_questions, "MIN_COST", 0)
@@ -98,6 +102,18 @@ def test_bitmaps_that_a_change_does_not_touch_are_the_same_objects(index):
     assert after["a"] is before["a"]
     assert list(after["b"]) == list(before["b"])[1:]
     assert list(after["c"]) == [*before["c"], 900]
+
+
+@pytest.mark.parametrize(("asked", "is_closed"), [("city:a", True), ("age:5", False)])
+def test_gaps_are_closed_up_soon_in_runs_that_were_asked_for(index, monkeypatch, asked, is_closed):
+    monkeypatch.setattr(joined_shard, "MAX_GAPS_RATIO", 1 / 16)
+    monkeypatch.setattr(joined_shard, "MAX_DELETED_RATIO", 1 / 4)
+    index.remove(["r0"])
+    before = index.count(asked)
+    index.remove([f"r{number}" for number in range(6, 90)])
+    (shard,) = index.snapshot.evaluated_shards
+    assert (shard.row_count < 900) == is_closed
+    assert before - index.count(asked) == (28 if asked == "city:a" else 0)
 
 
 @pytest.mark.parametrize("city", ["aa", "0", "d"])

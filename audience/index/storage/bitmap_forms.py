@@ -6,6 +6,7 @@ from audience.index.storage.bitmaps import BitMap
 
 # Nanoseconds that an operand adds to some operations, their results included; measured with CRoaring 5.2 and AVX-512.
 CONTAINER, ARRAY_ROW, BITSET_CONTAINER, RUN = 100.0, 0.4, 650.0, 4.0
+MAX_GAPS_COST = 1 / 5  # of the cost of a bitmap: with more gaps in its runs, it is slow
 
 
 class BitmapForm(NamedTuple):
@@ -17,6 +18,7 @@ class BitmapForm(NamedTuple):
     run_containers: int
     array_rows: int
     run_count: int
+    run_rows: int
     nbytes: int
 
     @property
@@ -24,6 +26,17 @@ class BitmapForm(NamedTuple):
         """Return the estimated nanoseconds that an operation with the bitmap takes."""
         containers = self.container_count * CONTAINER + self.bitset_containers * BITSET_CONTAINER
         return containers + self.array_rows * ARRAY_ROW + self.run_count * RUN
+
+    def is_slow_with_gaps(self, share: float) -> bool:
+        """Return whether to delete the *share* of all rows, each of which splits a run, makes the bitmap slow.
+
+        >>> long, words = BitMap(range(60_000)), BitMap(range(0, 60_000, 3))
+        >>> long.run_optimize()
+        True
+        >>> [measure_form(bitmap).is_slow_with_gaps(1 / 1024) for bitmap in (long, words)]
+        [True, False]
+        """
+        return self.run_rows * share * RUN > self.cost * MAX_GAPS_COST
 
     @property
     def container_count(self) -> int:
@@ -47,5 +60,6 @@ def measure_form(bitmap: BitMap) -> BitmapForm:
         statistics["n_values_array_containers"],
         (run_bytes - 2 * statistics["n_run_containers"])
         // 4,  # a run is its start and length; their number is kept too
+        statistics["n_values_run_containers"],
         statistics["n_bytes_array_containers"] + run_bytes + statistics["n_bytes_bitset_containers"],
     )

@@ -17,12 +17,13 @@ question first needs the bitmap of a value, those of the parts are joined, and t
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.schema.value_types import StringSequence
+from audience.index.storage.bitmap_forms import measure_form
 from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.closed_rows import ClosedRows
@@ -49,6 +50,8 @@ from audience.language.ast import (
 MAX_JOINED_ROWS = 1 << 21  # of a shard that is joined with others, to at most twice as many
 DELTA_FRACTION = 4  # a shard of such a part of it is a delta, which is joined with any
 MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard: more are closed up
+MAX_GAPS_RATIO = 1 / 1024  # the same where they are gaps in the runs of bitmaps that were asked for
+MAX_MEASURED_BITMAPS = 64  # which say whether that is so
 MAX_UNMEASURED_RATIO = 1 / 64  # of the rows: sizes of bitmaps are not measured again for so few new ones
 MAX_EARLIER_SHARDS = 4  # whose bitmaps are kept
 MAX_EARLIER_TAGS = 1 << 14  # whose rows of the tags file are remembered
@@ -107,6 +110,20 @@ class JoinedShard(Shard):
         if followed is not None and self._count_common_parts(followed):
             self._follow(followed)
 
+    def find_max_ratio(self, deleted_count: int) -> float:
+        """Return of how many rows of a part *deleted_count* at most may be left where they are.
+
+        They split the runs of bitmaps, which then take up to six times as long to read. Where those that were asked for
+        have no long runs, it is not worth to move their rows.
+        """
+        if deleted_count <= self.row_count * MAX_GAPS_RATIO:
+            return MAX_DELETED_RATIO
+        kept = (self._bitmaps, *(earlier.bitmaps for earlier in self.earlier_bitmaps))
+        asked_for = chain.from_iterable(list(bitmaps.values()) for bitmaps in kept)  # other threads may ask for more
+        forms = map(measure_form, islice(asked_for, MAX_MEASURED_BITMAPS))
+        is_slow = any(form.is_slow_with_gaps(MAX_GAPS_RATIO) for form in forms)
+        return min(MAX_GAPS_RATIO, MAX_DELETED_RATIO) if is_slow else MAX_DELETED_RATIO
+
     def becomes(self, parts: Sequence[Shard]) -> bool:
         """Return whether *parts* have the files of the parts of this shard, and all its deleted rows and few others."""
         if [part.files for part in self.parts] != [part.files for part in parts]:
@@ -115,7 +132,7 @@ class JoinedShard(Shard):
         has_all = all((before.deleted or NO_ROWS) <= (after.deleted or NO_ROWS) for before, after in pairs)
         row_count = sum(part.row_count for part in parts)
         others = sum(len(part.deleted or NO_ROWS) for part in parts) - (row_count - self.row_count)
-        return has_all and others <= row_count * MAX_DELETED_RATIO
+        return has_all and others <= row_count * self.find_max_ratio(others)
 
     def with_parts(self, parts: Sequence[Shard], cache: RowSetCache) -> "JoinedShard":
         """Return the shard with *parts* that it `becomes`; everything that was read is shared."""
@@ -313,18 +330,24 @@ def _close_parts(parts: Sequence[Shard], known: Iterable[JoinedShard]) -> tuple[
 
     Those of *known* shards, which have bitmaps already, are taken again if few other rows were deleted since.
     """
-    pairs = (pair for shard in known for pair in zip(shard.parts, shard.closed, strict=True))
-    by_name = {part.name: (part, closed) for part, closed in pairs}
-    return tuple(_close_part(part, *by_name.get(part.name, (part, None))) for part in parts)
+    by_name = {
+        part.name: (shard, part, closed)
+        for shard in known
+        for part, closed in zip(shard.parts, shard.closed, strict=True)
+    }
+    return tuple(_close_part(part, *by_name.get(part.name, (None, part, None))) for part in parts)
 
 
-def _close_part(part: Shard, known: Shard, closed: ClosedRows | None) -> ClosedRows | None:
-    deleted, max_count = part.deleted or NO_ROWS, part.row_count * MAX_DELETED_RATIO
-    if closed is not None and known.files == part.files and closed.deleted <= deleted:
+def _close_part(
+    part: Shard, known: JoinedShard | None, known_part: Shard, closed: ClosedRows | None
+) -> ClosedRows | None:
+    deleted = part.deleted or NO_ROWS
+    if closed is not None and known_part.files == part.files and closed.deleted <= deleted:
         others = len(deleted) - len(closed.deleted)
     else:
         closed, others = None, len(deleted)
-    return closed if others <= max_count else ClosedRows(deleted, part.row_count)
+    max_ratio = MAX_DELETED_RATIO if known is None else known.find_max_ratio(others)
+    return closed if others <= part.row_count * max_ratio else ClosedRows(deleted, part.row_count)
 
 
 def _cut_rows(rows: BitMap, start: int, stop: int, closed: ClosedRows | None) -> BitMap:
