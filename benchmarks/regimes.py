@@ -284,7 +284,7 @@ def merge_json(measured: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def parse_options() -> argparse.Namespace:
     def split(text: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(","))
+        return tuple(part.strip() for part in text.split(",") if part.strip())
 
     parser = make_parser(__doc__, "threads", "folder", "json")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_DEVICES:,} devices and three rounds")

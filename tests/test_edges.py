@@ -24,7 +24,7 @@ from audience.index.ingest.decode import concat_columns, decode_rows, new_catego
 from audience.index.ingest.encoded_shards import write_shard
 from audience.index.query import device_set
 from audience.index.schema.columns import Column
-from audience.index.storage import bitmaps
+from audience.index.storage import bitmaps, joined_shard
 from audience.index.storage.published import LocalStorage
 from audience.index.storage.shard import Shard
 
@@ -449,6 +449,7 @@ def test_ids_outlive_their_index(tmp_path):
 
 def test_rows_of_the_whole_index_have_as_many_bits_as_they_need(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 2)
+    monkeypatch.setattr(joined_shard, "MAX_JOINED_ROWS", 1)  # each shard is alone, as in an index of so many rows
     index = build_index(tmp_path, {"token": list("abcde"), "n": range(5)})
     short = index.resolve("n > 0").global_rows()
     monkeypatch.setattr(device_set, "MAX_SHORT_ROWS", 4)

@@ -1,5 +1,7 @@
 """Joined shards: a large shard and its deltas answer as one what they answer one by one."""
 
+import pickle
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
 from audience.index.query import evaluate, pattern_search, physical_plan, tag_questions
+from audience.index.query.device_set import DeviceSet
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage import closed_rows, joined_attributes, joined_shard
@@ -70,6 +73,15 @@ def test_joined_shard_answers_like_its_parts(
             joined = [list(rows) for rows in evaluate.resolve_rows(expr, snapshot)]
             assert index.count(expr) == sum(map(len, joined))
             assert joined == [list(rows) for rows in evaluate.resolve_rows(expr, alone)]
+            assert list_rows(expr, snapshot) == list_rows(expr, alone)
+
+
+def list_rows(expr, snapshot):
+    """Return the row numbers in the whole index, and those of a set that was pickled."""
+    devices = DeviceSet(evaluate.resolve_rows(expr, snapshot), snapshot)
+    copied = DeviceSet(pickle.loads(pickle.dumps(devices.bitmaps)), snapshot)
+    assert (len(devices), devices) == (len(copied), copied)
+    return devices.global_rows().tolist(), copied.global_rows().tolist()
 
 
 def require_loaded_together(expr, snapshot):

@@ -31,6 +31,7 @@ from audience.index.schema.columns import (
 from audience.index.storage import arrow_file, bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.id_arrays import take_array, take_series
+from audience.index.storage.joined_shard import SplitRows
 from audience.index.storage.list_columns import as_lists, is_list
 from audience.index.storage.row_memory import allocate_rows, list_rows
 from audience.index.storage.shard import Shard
@@ -66,6 +67,8 @@ class DeviceSet:
 
     @cached_property
     def _device_count(self) -> int:
+        if isinstance(self.bitmaps, SplitRows):
+            return len(self.bitmaps.joined_rows)
         return sum(map(len, self.bitmaps))
 
     def __len__(self) -> int:
@@ -157,6 +160,8 @@ class DeviceSet:
         """
         if len(self.bitmaps) == 1:  # most tables; all else would take as long as few rows
             return list_rows(self.bitmaps[0])
+        if isinstance(self.bitmaps, SplitRows) and (consecutive := self.bitmaps.consecutive_rows) is not None:
+            return list_rows(consecutive)
         if sum(shard.row_count for shard in self.snapshot.shards) > MAX_SHORT_ROWS:
             return self._list_long_rows()
         rows, first_row, position = allocate_rows(len(self)), 0, 0

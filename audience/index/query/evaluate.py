@@ -80,7 +80,7 @@ MAX_CACHED_COMPARISONS = 4_096  # in each shard
 CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top, Did, Aggregate, EventMoment)
 
 
-def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[RowBitmap]:
+def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Sequence[RowBitmap]:
     """Return the rows of each shard that match *expr*, asked as `validate_and_expand` says.
 
     The bitmaps may be shared and must not be changed.

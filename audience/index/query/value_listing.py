@@ -1,5 +1,6 @@
 """Values of an attribute with their device counts, also among the devices of an audience."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def _count_value(attribute: str, value: str, snapshot: Snapshot) -> int:
     return count_devices(Tag(attribute, value), snapshot)
 
 
-def _count_within(attribute: str, value: str, rows: list[BitMap], snapshot: Snapshot) -> int:
+def _count_within(attribute: str, value: str, rows: Sequence[BitMap], snapshot: Snapshot) -> int:
     """Return how many devices of *rows*, by shard, have a value."""
     having = resolve_rows(Tag(attribute, value), snapshot)
     return sum(own.intersection_cardinality(among) for own, among in zip(having, rows, strict=True))

@@ -14,10 +14,11 @@ question first needs the bitmap of a value, those of the parts are joined, and t
 #   joined rows         0 … 1,439,999 | …0,009 | …0,049
 #   bitmap of a value   closed up     | shifted| shifted
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import accumulate, chain, islice
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,6 +200,11 @@ class JoinedShard(Shard):
             shifted[1:] = [BitMap.union(*shifted[1:])]  # the first one is the largest
         return shifted[0] | shifted[1] if len(shifted) > 1 else next(iter(shifted), NO_ROWS)
 
+    @cached_property
+    def is_closed_up(self) -> bool:
+        """Return whether any part has gaps that are closed up, so that its rows have other numbers here."""
+        return any(closed is not None for closed in self.closed)
+
     def split_rows(self, rows: BitMap) -> list[BitMap]:
         """Return *rows* of this shard as rows of each part."""
         bounds = zip(self.offsets, (*self.offsets[1:], self.row_count), self.closed, strict=True)
@@ -373,6 +379,40 @@ def _union_of_rows(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | No
     load = part.load_bitmap if closed is None else closed.bitmaps.__getitem__
     first, *others = map(load, tag_rows)
     return BitMap.union(first, *others) if others else first
+
+
+class SplitRows(Sequence[BitMap]):
+    """Rows of each part of a joined shard, which are cut from those of the joined shard when first needed."""
+
+    def __init__(self, joined_rows: BitMap, shard: JoinedShard):
+        self.joined_rows = joined_rows
+        self._shard = shard
+
+    @cached_property
+    def _bitmaps(self) -> list[BitMap]:
+        return self._shard.split_rows(self.joined_rows)
+
+    def __len__(self) -> int:
+        return len(self._shard.parts)
+
+    @overload
+    def __getitem__(self, number: int) -> BitMap: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[BitMap]: ...
+    def __getitem__(self, number: int | slice) -> BitMap | Sequence[BitMap]:
+        return self._bitmaps[number]
+
+    def __iter__(self) -> Iterator[BitMap]:
+        return iter(self._bitmaps)
+
+    def __reduce__(self) -> tuple[type[list[BitMap]], tuple[list[BitMap]]]:
+        """Pickle a plain list, without the shard."""
+        return list, (self._bitmaps,)
+
+    @property
+    def consecutive_rows(self) -> BitMap | None:
+        """Return the rows where those of a part follow all rows of parts before it; None if gaps are closed up."""
+        return None if self._shard.is_closed_up else self.joined_rows
 
 
 def rows_by_shard(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> dict[str, BitMap]:
