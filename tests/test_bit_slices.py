@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.storage import number_programs, packed_numbers, packed_words
+from audience.index.storage import listed_ranks, number_programs, packed_numbers, packed_words
 from audience.index.storage.bitmaps import BitMap, rows_from_number
 
 ROW_COUNT = 70_001  # more than a container, and not a multiple of eight
@@ -19,10 +19,14 @@ def slice_numbers(numbers: np.ndarray, bit_depth: int) -> list[BitMap]:
     return slices
 
 
-def look_up_rows(slices: list, is_wanted: np.ndarray, row_count: int) -> BitMap:
-    """Return the rows whose number is wanted, block by block: by a table, and by a program if there is one."""
+def look_up_rows(slices: list, is_wanted: np.ndarray, numbers: np.ndarray) -> BitMap:
+    """Return the rows whose number is wanted, block by block: by tables, and by a program if there is one."""
+    row_count = len(numbers)
     loaded = [packed_words.load_bytes(each, row_count) for each in slices]
     lookups = [packed_numbers.NumberLookup(loaded, is_wanted, row_count)]
+    ranks = listed_ranks.list_ranks(numbers.astype(np.uint32), len(slices))
+    if ranks is not None:
+        lookups.append(listed_ranks.RankLookup(ranks, loaded[listed_ranks.LISTED_BITS :], is_wanted))
     program = number_programs.write_number_program(is_wanted)
     if program is not None:
         lookups.append(number_programs.NumberProgram(loaded, program, row_count))
@@ -30,7 +34,7 @@ def look_up_rows(slices: list, is_wanted: np.ndarray, row_count: int) -> BitMap:
         for start in lookup.starts:
             lookup.look_up(start)
     rows, *others = [lookup.to_bitmap() for lookup in lookups]
-    assert all(each == rows for each in others), "the program differs from the table"
+    assert all(each == rows for each in others), "a program or listed ranks differ from the table"
     return rows
 
 
@@ -76,9 +80,11 @@ def test_rows_with_wanted_numbers(drawn, block, lower_bits, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_numbers, "BLOCK_WORDS", 64 * block)
         patch.setattr(number_programs, "BLOCK_WORDS", 64 * block)
+        patch.setattr(listed_ranks, "BLOCK_WORDS", 64 * block)
         patch.setattr(packed_numbers, "LOWER_BITS", lower_bits)
+        patch.setattr(listed_ranks, "LISTED_BITS", lower_bits)
         slices = store_slices(slice_numbers(numbers, bit_depth), len(numbers))
-        rows = look_up_rows(slices, is_wanted, len(numbers))
+        rows = look_up_rows(slices, is_wanted, numbers)
     assert list(rows) == np.flatnonzero(np.isin(numbers, list(wanted))).tolist()
 
 
@@ -88,7 +94,7 @@ def test_wanted_numbers_of_more_than_two_bytes(bit_depth):
     stored = store_slices(slice_numbers(numbers, bit_depth), row_count)
     assert not any(isinstance(rows, BitMap) for rows in stored)
     is_wanted = np.arange(1 << bit_depth) % 7 == 3
-    rows = look_up_rows(stored, is_wanted, row_count)
+    rows = look_up_rows(stored, is_wanted, numbers)
     assert list(rows) == np.flatnonzero(is_wanted[numbers]).tolist()
 
 
@@ -101,7 +107,7 @@ def test_programs_find_wanted_numbers(bit_depth, seed, period, inverted):
         is_wanted = is_wanted ^ inverted
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(number_programs, "MAX_STEPS", 1 << 10)
-            rows = look_up_rows(slices, is_wanted, len(numbers))
+            rows = look_up_rows(slices, is_wanted, numbers)
         assert list(rows) == np.flatnonzero(is_wanted[numbers]).tolist()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from audience import DeviceIndex
 from audience.index.ingest import build, encode
 from audience.index.query import attribute_rows, pattern_search
-from audience.index.storage import joined_shard, number_programs, packed_numbers
+from audience.index.storage import joined_shard, listed_ranks, number_programs, packed_numbers, shard_writer
 from audience.language.ast import Matches
 from audience.language.patterns import Pattern, read_pattern
 
@@ -31,13 +31,14 @@ def count_matches(texts: list[str | None], pattern: Pattern) -> int:
         st.sampled_from([0, 1, 16]),
         st.sampled_from([0, 350]),
         st.sampled_from([0, 1 << 16]),
+        st.sampled_from([-3, 1, 2, 16]),
     ),
 )
 def test_patterns_of_several_shards(shards, is_repeated, asked, limits, tmp_path_factory):
     path = tmp_path_factory.mktemp("patterns") / "devices.index"
     cities = [city for shard in shards for city in (shards[0] if is_repeated else shard)]
     table = pl.DataFrame({"registration_id": [f"d{row}" for row in range(len(cities))], "city": cities})
-    most_bitmaps, compared_singly, lower_bits, most_steps, joined_rows = limits
+    most_bitmaps, compared_singly, lower_bits, most_steps, joined_rows, listed_bits = limits
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", 12),
@@ -47,6 +48,7 @@ def test_patterns_of_several_shards(shards, is_repeated, asked, limits, tmp_path
             (attribute_rows, "MAX_SLICED_RANGES", 0),
             (packed_numbers, "LOWER_BITS", lower_bits),
             (number_programs, "MAX_STEPS", most_steps),
+            (listed_ranks, "LISTED_BITS", listed_bits),  # with -3, no ranks are listed
         ):
             patch.setattr(module, name, value)
         index = DeviceIndex.build(table.cast({"city": pl.String}), path)
@@ -74,3 +76,25 @@ def test_slices_are_looked_up_as_they_are_stored(tmp_path, monkeypatch):
         assert index.count(Matches("city", text)) == found.sum()
     index.remove([str(number) for number in range(0, 75_000, 3)])
     assert index.count(Matches("city", "*7")) == cities.str.ends_with("7").filter(np.arange(75_000) % 3 > 0).sum()
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_ranks_are_kept_by_changes(is_older, tmp_path, monkeypatch):
+    monkeypatch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", 1)
+    monkeypatch.setattr(attribute_rows, "MAX_SLICED_RANGES", 0)
+    monkeypatch.setattr(listed_ranks, "LISTED_BITS", 2)
+    cities = [None if row % 7 == 0 else f"{row * 37 % 11:02}" for row in range(300)]
+    table = pl.DataFrame({"registration_id": [f"d{row}" for row in range(300)], "city": cities, "tags": [["a"]] * 300})
+    with monkeypatch.context() as patch:
+        if is_older:  # files of earlier versions have no ranks
+            patch.setattr(shard_writer, "RANK_COLUMN", "other")
+        index = DeviceIndex.build(table, tmp_path / "devices.index")
+    index.tag([f"d{row}" for row in range(50)], add="b")
+    for step, row_count in ((6, 300), (3, 200)):  # first, deleted rows are left where they are
+        index.remove([f"d{row}" for row in range(0, 300, step)])
+        [(shard, city)] = [(shard, shard.attributes["city"]) for shard in index.snapshot.shards]
+        assert (shard.read_ranks(city) is None, shard.row_count) == (is_older, row_count)
+        for text in ("*1", "0?", "*0*", "*3*"):
+            pattern = read_pattern(text)
+            expected = {f"d{row}" for row in range(300) if row % step and cities[row] and pattern.matches(cities[row])}
+            assert set(index.resolve(Matches("city", text)).ids()) == expected, text

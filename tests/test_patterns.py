@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.query.pattern_search import find_matches, find_prefix_ranks, group_into_ranges
+from audience.index.query.pattern_search import find_matches, find_prefix_ranks
+from audience.index.schema.rank_ranges import group_into_ranges
 from audience.language.patterns import Pattern, PatternError, escape_pattern, fold_case, read_pattern
 
 LETTERS = ["a", "b", "A", "é", "e\u0301", "ß", "ẞ", "ſ", "s", "K", "k", "İ", "σ", "ς", "Σ", "ᾳ", "ᾼ", "中", "😀", "\n"]

@@ -13,6 +13,7 @@ The rest waits for later changes.
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -207,7 +208,10 @@ def _compact_attribute(shard: Shard, stored: StoredAttribute, closed: ClosedRows
     first_bitmap = stored.start + (stored.value_count if stored.bit_slicing else 0)
     renumbered = [closed.close(shard.load_bitmap(row)) for row in range(first_bitmap, stored.stop)]
     if stored.bit_slicing:
-        return _encode_again(stored, values["value"], (), renumbered, stored.distinct_count)
+        ranks = shard.read_ranks(stored)
+        encoded = _encode_again(stored, values["value"], (), renumbered, stored.distinct_count)
+        deleted = bitmaps.bitmap_to_rows(closed.deleted)
+        return encoded if ranks is None else replace(encoded, ranks=np.delete(ranks, deleted))
     values = values.filter(pl.Series(list(map(bool, renumbered)), dtype=pl.Boolean))
     nonempty = list(filter(None, renumbered))
     return _encode_again(stored, values["value"], values["column"].to_list(), nonempty, len(nonempty))

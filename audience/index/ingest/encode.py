@@ -25,6 +25,7 @@ from audience.index.ingest.dictionary import (
 from audience.index.ingest.row_order import RowOrder, choose_row_order
 from audience.index.ingest.tag_order import TagColumn
 from audience.index.schema.columns import Column
+from audience.index.storage import listed_ranks
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
 from audience.index.storage.device_numbers import DeviceNumbers, reorder_numbers
 from audience.index.storage.id_column import EncodedIdColumn, reorder_ids
@@ -200,9 +201,13 @@ def _bit_slice_ranks(dictionary: DictionaryColumn, column: Column, row_order: Ro
     """Encode the ranks of values as one bitmap for each binary digit."""
     codes = dictionary.codes[row_order.old_of_new]
     slicing = BitSlicing((len(dictionary.values) - 1).bit_length())
-    bitmaps = list(_iter_bit_slices(np.maximum(codes, 1) - np.uint32(1), codes > 0, slicing.bit_depth))
+    numbers = np.maximum(codes, 1) - np.uint32(1)
+    bitmaps = list(_iter_bit_slices(numbers, codes > 0, slicing.bit_depth))
     strings, type_name = format_values(dictionary.values), format_type(dictionary.values.dtype)
-    return EncodedAttribute(column.name, column.role, strings, (), bitmaps, len(strings), True, type_name, slicing)
+    ranks = listed_ranks.list_ranks(numbers, slicing.bit_depth)
+    return EncodedAttribute(
+        column.name, column.role, strings, (), bitmaps, len(strings), True, type_name, slicing, ranks
+    )
 
 
 def _iter_bit_slices(numbers: NDArray[Any], present: NDArray[np.bool_], bit_depth: int) -> Iterator[BitMap]:

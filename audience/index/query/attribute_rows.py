@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from audience.index.query.pattern_search import find_matching_ranges
 from audience.index.query.shard_threads import share_calls
+from audience.index.schema.rank_ranges import mark_ranges
 from audience.index.schema.value_types import (
     ArithmeticValues,
     RankRange,
@@ -18,9 +19,10 @@ from audience.index.schema.value_types import (
     find_tag_range,
     value_type_of,
 )
-from audience.index.storage import bitmaps
+from audience.index.storage import bitmaps, listed_ranks
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.listed_ranks import RankLookup
 from audience.index.storage.number_programs import NumberProgram, write_number_program
 from audience.index.storage.packed_numbers import NumberLookup
 from audience.index.storage.packed_words import WordBytes, load_bytes
@@ -52,7 +54,7 @@ def query_ranks(query: Tag | Compare | Within | Between, attribute: StoredAttrib
     return find_rank_range(query, sorted_values(attribute, shard))
 
 
-def query_ranges(query: Condition | Tag, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
+def query_ranges(query: Condition | Tag, attribute: StoredAttribute, shard: Shard) -> Sequence[RankRange]:
     """Return the ranges of ranks of the values that *query* asks for, in rising order."""
     match query:
         case Matches(pattern=pattern, ignores_case=ignores_case):
@@ -159,31 +161,30 @@ def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard
     """Return the rows whose bit-sliced rank is in one of *ranges*, which rise."""
     first_slice = attribute.start + attribute.value_count
     slice_rows = range(first_slice + 1, attribute.stop)
-    is_wanted = _mark_ranges(ranges, 1 << len(slice_rows))
-    together = [
-        (slice_rows[at : at + SLICES_READ_TOGETHER], shard) for at in range(0, len(slice_rows), SLICES_READ_TOGETHER)
-    ]
-    slices = list(chain.from_iterable(share_calls(_view_slices, together, shard)))
-    program = write_number_program(is_wanted)
-    if program is None:
-        lookup: NumberLookup | NumberProgram = NumberLookup(slices, is_wanted, shard.row_count)
-    else:
-        lookup = NumberProgram(slices, program, shard.row_count)
+    lookup = _choose_lookup(attribute, slice_rows, mark_ranges(ranges, 1 << len(slice_rows)), shard)
     share_calls(lookup.look_up, [(start,) for start in lookup.starts], shard)
     return lookup.to_bitmap() & shard.load_bitmap(first_slice)
 
 
-def _mark_ranges(ranges: Sequence[RankRange], count: int) -> NDArray[np.bool_]:
-    """Return for each of *count* ranks whether it is in one of *ranges*, which rise.
+def _choose_lookup(
+    attribute: StoredAttribute, slice_rows: range, is_wanted: NDArray[np.bool_], shard: Shard
+) -> NumberLookup | NumberProgram | RankLookup:
+    """Return what finds the rows of wanted ranks the fastest, with what it needs of the shard."""
+    ranks = shard.read_ranks(attribute)
+    if ranks is not None:
+        return RankLookup(ranks, _load_slices(slice_rows[listed_ranks.LISTED_BITS :], shard), is_wanted)
+    slices = _load_slices(slice_rows, shard)
+    program = write_number_program(is_wanted)
+    if program is None:
+        return NumberLookup(slices, is_wanted, shard.row_count)
+    return NumberProgram(slices, program, shard.row_count)
 
-    >>> _mark_ranges([(0, 1), (2, 3), (3, 4)], 4).tolist()
-    [True, False, True, True]
-    """
-    bounds = np.fromiter(chain.from_iterable(ranges), dtype=np.int64, count=2 * len(ranges))
-    steps = np.zeros(count + 1, dtype=np.int8)
-    steps[bounds[::2]] = 1
-    steps[bounds[1::2]] -= 1  # 0 where the next range begins at once
-    return np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+
+def _load_slices(slice_rows: range, shard: Shard) -> list[WordBytes]:
+    together = [
+        (slice_rows[at : at + SLICES_READ_TOGETHER], shard) for at in range(0, len(slice_rows), SLICES_READ_TOGETHER)
+    ]
+    return list(chain.from_iterable(share_calls(_view_slices, together, shard)))
 
 
 def _view_slices(tag_rows: range, shard: Shard) -> list[WordBytes]:

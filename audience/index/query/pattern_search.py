@@ -5,12 +5,14 @@ is searched for among the values that begin with its characters before the first
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.query.shard_threads import share_calls
+from audience.index.schema.rank_ranges import group_into_ranges
 from audience.index.schema.value_types import RankRange, StringSequence, value_type_of
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
@@ -23,7 +25,7 @@ MAX_MATCHED_ONE_BY_ONE = 256  # values, for which Polars, which loads slowly, is
 MAX_REGEX_TOKENS = 1_000  # a regular expression of many `?` needs much memory
 
 
-def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
+def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Shard) -> Sequence[RankRange]:
     """Return the ranks of the values of *attribute* that match *pattern*, as ranges in rising order."""
     texts = shard.attribute_values(attribute)
     start, stop = 0, len(texts)
@@ -44,7 +46,7 @@ def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Sh
 
 def _search_ranges(
     pattern: Pattern, attribute: StoredAttribute, shard: Shard, candidates: RankRange
-) -> list[RankRange]:
+) -> Sequence[RankRange]:
     """Return the ranks of the values that match *pattern*, all of them *candidates*, as ranges in rising order."""
     from audience.index.storage.polars_bridge import read_attribute_values  # Polars loads slowly
 
@@ -121,17 +123,3 @@ def _to_regex_token(token: Token, ignores_case: bool) -> str:
 def _escape(character: str) -> str:
     is_plain = character.isascii() and character.isalnum()
     return character if is_plain else f"\\x{{{ord(character):X}}}"
-
-
-def group_into_ranges(numbers: NDArray[np.int64]) -> list[RankRange]:
-    """Return rising *numbers* as half-open ranges.
-
-    >>> group_into_ranges(np.array([1, 2, 5]))
-    [(1, 3), (5, 6)]
-    """
-    if not len(numbers):
-        return []
-    gaps = np.flatnonzero(np.diff(numbers) != 1) + 1
-    starts = numbers[np.concatenate([[0], gaps])]
-    stops = numbers[np.concatenate([gaps - 1, [len(numbers) - 1]])] + 1
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))

@@ -3,7 +3,7 @@
 There a request takes longer than most bitmaps, so what an AND might not need is read, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from audience.index.query.attribute_rows import find_slices, find_tag_ranks, query_ranges
 from audience.index.schema.value_types import RankRange
@@ -49,7 +49,7 @@ def _list_values(expr: Tag | Has | Condition, attribute: StoredAttribute, shard:
     return [attribute.start + rank for start, stop in ranges for rank in range(start, stop)]
 
 
-def _find_ranges(expr: Tag | Has | Condition, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
+def _find_ranges(expr: Tag | Has | Condition, attribute: StoredAttribute, shard: Shard) -> Sequence[RankRange]:
     match expr:
         case Has() if attribute.bit_slicing is not None:
             return [(0, 1 << attribute.bit_slicing.bit_depth)]

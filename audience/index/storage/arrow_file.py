@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 LIBC = ctypes.CDLL(None) if os.name == "posix" else None
 MADV_WILLNEED, MADV_DONTNEED = 3, 4  # on Linux and macOS
 MADV_POPULATE_READ = 22  # on Linux from 5.14 on; elsewhere an unknown advice, which does nothing
+TAKEN_SIZE = 1 << 16  # of a table that any number of 16 bits is a position of
 MAX_ARROW_STRING_BYTES = 2**31 - 1  # of strings with 32-bit offsets, the only ones that Arrow joins
 
 ArrowColumns: TypeAlias = Mapping[str, pa.Array]
@@ -171,6 +172,23 @@ def view_string_buffers(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDAr
 def take_rows(array: pa.Array, rows: NDArray[np.uint32]) -> pa.Array:
     """Return the elements of *array* at *rows* in new buffers."""
     return array.take(from_numpy(rows))
+
+
+def take_bytes(table: NDArray[np.uint8], positions: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return the elements of *table*, which has `TAKEN_SIZE`, at *positions*.
+
+    It takes half of the time of numpy, which makes numbers of 64 bits of the positions first.
+    """
+    from pyarrow import compute  # loads slowly, and only some conditions need it
+
+    assert len(table) == TAKEN_SIZE, "positions are not compared with the length"
+    taken = compute.take(from_numpy(table), from_numpy(positions), boundscheck=False)
+    return np.frombuffer(taken.buffers()[1] or b"", dtype=np.uint8)[: len(positions)]
+
+
+def null_bytes(count: int) -> pa.Array:
+    """Return an array of nulls of the type of `from_bytes`."""
+    return pa.nulls(count, pa.large_binary())
 
 
 def null_strings(count: int) -> StringArray:

@@ -273,6 +273,9 @@ class JoinedShard(Shard):
         """Return None for each: a joined bitmap is not stored."""
         return [None] * len(tag_rows)
 
+    def read_ranks(self, attribute: StoredAttribute) -> None:
+        """Return None: the ranks of joined rows are not stored."""
+
     def find_tag_row(self, tag: tuple[str, str]) -> int | None:
         """Return the row of the tags file of a tag, or None if it was not located before, or may be another one."""
         row = self.tag_rows.get(tag)

@@ -11,7 +11,8 @@
 
 A shard holds up to some millions of devices in four files:
 
-    NAME.tags.arrow           attribute, value, column, cardinality, bitmap: one row for each bitmap, values in order
+    NAME.tags.arrow           attribute, value, column, cardinality, bitmap: one row for each bitmap, values in order;
+                              and the ranks of an attribute of many texts, in the row before its bit slices
     NAME.ids.arrow            ids, one row for each device, in the order of the row numbers; and the numbers of the
                               devices, unless they are consecutive
     NAME.lookup.arrow         for each id column a table of hashes
@@ -24,6 +25,7 @@ reader and any roaring library can use them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audience._fs.atomic import temp_path
 from audience.index.schema.columns import Role
@@ -52,6 +54,7 @@ TAGS, IDS, LOOKUP, CHECKSUMS = "tags", "ids", "lookup", "checksums"
 DATA_FILES = (TAGS, IDS, LOOKUP)
 NUMBER_COLUMN = "number"  # of the ids file; names of id columns have a colon
 VALUE_COLUMNS = ("attribute", "value", "column", "cardinality")  # of the tags file, beside the bitmaps
+RANK_COLUMN = "ranks"  # of the tags file; files of earlier versions lack it
 
 
 def history_file(number: int) -> str:
@@ -74,7 +77,8 @@ class BitSlicing:
     """Encoding of values as numbers of `bit_depth` binary digits, one bitmap for each digit.
 
     With a step, the value is `(base + step × number) / 10 ** scale`. Without one (0), the number is the rank of the
-    value among the sorted values, which are stored beside the bitmaps.
+    value among the sorted values, which are stored beside the bitmaps. Ranks may also be stored row by row, without
+    their highest bits (`storage/listed_ranks.py`).
     """
 
     bit_depth: int
@@ -105,6 +109,12 @@ class StoredAttribute:
     is_single_valued: bool
     type_name: str
     bit_slicing: BitSlicing | None = None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "StoredAttribute":
+        """Return the attribute of which a file has these *fields*."""
+        bit_slicing = fields["bit_slicing"]
+        return cls(**{**fields, "bit_slicing": None if bit_slicing is None else BitSlicing(**bit_slicing)})
 
     @property
     def value_count(self) -> int:

@@ -115,7 +115,13 @@ def _choose_bytes(entries: NDArray[np.unsignedinteger], upper: Sequence[WordByte
     #   bytes of an entry    0   1   2   3     by the lowest of two upper bits: 0 or 1, 2 or 3
     #                        └─┬─┘   └─┬─┘     by the other one
     #                          └───┬───┘
-    parts = [(entries >> entries.dtype.type(8 * place)).astype(np.uint8) for place in range(entries.itemsize)]
+    return choose_parts(
+        [(entries >> entries.dtype.type(8 * place)).astype(np.uint8) for place in range(entries.itemsize)], upper
+    )
+
+
+def choose_parts(parts: Sequence[WordBytes], upper: Sequence[WordBytes]) -> WordBytes:
+    """Return the bits of that one of *parts* of which the *upper* bits of the row are the number."""
     for bits in upper:
         parts = [zeros ^ bits & (zeros ^ ones) for zeros, ones in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]

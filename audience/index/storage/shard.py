@@ -15,7 +15,7 @@ from audience._fs.checksums import hash128
 from audience.errors import DamagedError
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
-from audience.index.storage.arrow_file import ArrowTable, BufferLocation
+from audience.index.storage.arrow_file import ArrowTable
 from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
@@ -29,8 +29,8 @@ from audience.index.storage.layout import (
     IDS,
     LOOKUP,
     NUMBER_COLUMN,
+    RANK_COLUMN,
     TAGS,
-    BitSlicing,
     IdColumnStats,
     ShardFiles,
     StoredAttribute,
@@ -142,7 +142,7 @@ class Shard:
     @cached_property
     def attributes(self) -> dict[str, StoredAttribute]:
         """Return the attributes of the shard by name."""
-        return {fields["name"]: _parse_attribute(fields) for fields in orjson.loads(self._tag_table.metadata)}
+        return {fields["name"]: StoredAttribute.of(fields) for fields in orjson.loads(self._tag_table.metadata)}
 
     def value_column(self, name: str) -> arrow_file.ArrowArray:
         """Return a column of the tags file, one of `VALUE_COLUMNS`."""
@@ -160,7 +160,7 @@ class Shard:
     def _bitmap_bounds(self) -> NDArray[np.int64]:
         """Where each bitmap begins in the tags file, and where the last one ends."""
         offsets, data = self._tag_table.buffer_locations("bitmap")[1:]
-        _read_buffer(self._data_files[TAGS], offsets)
+        self._data_files[TAGS].read_buffer(offsets)
         bounds = arrow_file.read_offsets(self._data_files[TAGS].data, offsets, len(self._tag_table))
         return bounds + (data[0] if data else 0)
 
@@ -203,11 +203,23 @@ class Shard:
             self.tag_questions.clear()
         self.tag_questions[id(expr)] = expr, question
 
-    def read_stored_bitmaps(self) -> arrow_file.ArrowArray:
-        """Return all bitmaps as they are stored, verified."""
-        file, (start, stop) = self._data_files[TAGS], self.files.data_ranges[TAGS]
-        file.read(start, stop)
-        return self._tag_table.column("bitmap")
+    def read_stored_columns(self) -> tuple[arrow_file.ArrowArray, arrow_file.ArrowArray]:
+        """Return all bitmaps as they are stored, and all ranks, verified."""
+        table = self._tag_table
+        self._data_files[TAGS].read(*self.files.data_ranges[TAGS])
+        has_ranks = RANK_COLUMN in table.column_names
+        ranks = table.column(RANK_COLUMN) if has_ranks else arrow_file.null_bytes(len(table))
+        return table.column("bitmap"), ranks
+
+    def read_ranks(self, attribute: StoredAttribute) -> NDArray[np.uint16] | None:
+        """Return the lower bits of the rank of each row, which is 0 without a value; None if they are not stored."""
+        table, file = self._tag_table, self._data_files[TAGS]
+        offsets, data = table.buffer_locations(RANK_COLUMN)[1:] if RANK_COLUMN in table.column_names else (None, None)
+        if offsets is None or data is None:
+            return None
+        at = offsets[0] + 8 * (attribute.start + attribute.value_count)
+        start, stop = np.frombuffer(file.read(at, at + 16), dtype=np.int64).tolist()
+        return np.frombuffer(file.read(data[0] + start, data[0] + stop), dtype="<u2") if start < stop else None
 
     def rows_with_tag(self, tag: str) -> BitMap:
         """Return the rows with the bare tag *tag*, including deleted rows."""
@@ -320,7 +332,7 @@ class Shard:
         if column not in self.id_columns:
             return None
         for buffer in self._id_table.buffer_locations(column.stored_name):
-            _read_buffer(self._data_files[IDS], buffer)
+            self._data_files[IDS].read_buffer(buffer)
         return self._id_table.column(column.stored_name)
 
     def take_ids(self, column: IdColumn, rows: NDArray[np.uint32]) -> arrow_file.StringArray:
@@ -331,8 +343,8 @@ class Shard:
             return arrow_file.from_fixed_width(matrix[rows])
         file = self._data_files[IDS]
         validity, offsets, data = self._id_table.buffer_locations(column.stored_name)
-        _read_buffer(file, validity)
-        _read_buffer(file, offsets)
+        file.read_buffer(validity)
+        file.read_buffer(offsets)
         if data is not None and len(rows):
             ends = arrow_file.read_offsets(file.data, offsets, self.row_count)
             file.read(data[0] + int(ends[rows[0]]), data[0] + int(ends[rows[-1] + 1]))
@@ -346,7 +358,7 @@ class Shard:
         file, location = self._data_files[IDS], self._id_table.buffer_locations(column.stored_name)[2]
         assert location is not None
         if len(rows) * SPARSE_RATIO > self.row_count:
-            _read_buffer(file, location)
+            file.read_buffer(location)
         else:
             file.verify_rows(location[0], width, rows)
         return np.frombuffer(file.data, dtype=f"V{width}", count=self.row_count, offset=location[0])
@@ -485,14 +497,3 @@ def _read_checksums(file: VerifiedFile) -> dict[str, NDArray[np.uint64]]:
 
 def _checksums_of_file(load: Callable[[], Mapping[str, NDArray[np.uint64]]], kind: str) -> NDArray[np.uint64]:
     return load()[kind]
-
-
-def _read_buffer(file: VerifiedFile, location: BufferLocation | None) -> None:
-    """Verify the bytes of a buffer of an Arrow array, if it has one."""
-    if location is not None:
-        file.read(location[0], sum(location))
-
-
-def _parse_attribute(fields: dict[str, Any]) -> StoredAttribute:
-    bit_slicing = fields["bit_slicing"]
-    return StoredAttribute(**{**fields, "bit_slicing": None if bit_slicing is None else BitSlicing(**bit_slicing)})

@@ -5,6 +5,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from audience.index.schema.value_types import RankRange
 from audience.index.storage.bitmaps import BitMap, RowSet
 from audience.index.storage.event_context import EventContext
 from audience.language.ast import Expr
@@ -32,9 +33,7 @@ class ShardGroup:
         self.thread_trials: dict[tuple[int, str], Any] = {}  # by identity and what is asked: `query.thread_trials`
         self.tag_trees: dict[int, tuple[Expr, Any]] = {}  # by identity: those of `query.tag_trees`
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
-        self.matching_ranges: dict[
-            Hashable, list[tuple[int, int]]
-        ] = {}  # of ranks, by pattern and values; the last few
+        self.matching_ranges: dict[Hashable, Sequence[RankRange]] = {}  # by pattern and values; of the last few
 
     @property
     def shards(self) -> "Sequence[Shard]":
@@ -86,7 +85,7 @@ class ShardGroup:
         self.event_numbers.setdefault(expr, {})[partition] = numbers
         return numbers
 
-    def keep_ranges(self, searched: Hashable, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    def keep_ranges(self, searched: Hashable, ranges: Sequence[RankRange]) -> Sequence[RankRange]:
         """Keep the ranks of the values that a pattern matches until some others were searched for, and return them."""
         if len(self.matching_ranges) >= MAX_CHOSEN_EXPRS:
             self.matching_ranges = {}

@@ -30,6 +30,7 @@ from audience.index.storage.layout import (
     IDS,
     LOOKUP,
     NUMBER_COLUMN,
+    RANK_COLUMN,
     TAGS,
     VALUE_COLUMNS,
     BitSlicing,
@@ -53,7 +54,8 @@ class EncodedAttribute:
     """Attribute of a shard to be written: its values in order, as strings, and its bitmaps.
 
     There is one bitmap for each value. With bit slicing, there is one for the devices that have any value, then one
-    for each slice. `source_columns` has the column of the table that each value comes from, or is empty.
+    for each slice. `source_columns` has the column of the table that each value comes from, or is empty. `ranks` are
+    the lower bits of the rank of each row, if they are stored.
     """
 
     name: str
@@ -65,6 +67,7 @@ class EncodedAttribute:
     is_single_valued: bool
     dtype: str
     bit_slicing: BitSlicing | None = None
+    ranks: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +164,21 @@ def _write_tags_file(file: Path, encoded_attributes: Iterable[EncodedAttribute])
     attributes: list[StoredAttribute] = []
     value_rows = [pl.DataFrame(schema=VALUE_SCHEMA)]
     stored_bitmaps: list[bytes | None] = []
+    stored_ranks: list[bytes | None] = []
     for attribute in encoded_attributes:
         start, without_bitmap = len(stored_bitmaps), len(attribute.values) if attribute.bit_slicing else 0
         stored_bitmaps += [None] * without_bitmap
         stored_bitmaps += map(bitmaps.serialize_bitmap, attribute.bitmaps)
+        stored_ranks += [None] * (len(stored_bitmaps) - start)
+        if attribute.ranks is not None:
+            stored_ranks[start + without_bitmap] = attribute.ranks.astype("<u2", copy=False).tobytes()
         value_rows.append(_build_value_rows(attribute, without_bitmap))
         attributes.append(_describe_attribute(attribute, start, len(stored_bitmaps)))
     table = pl.concat(value_rows)
     columns = {name: series_to_arrow(table[name]) for name in VALUE_COLUMNS}
-    columns["bitmap"] = arrow_file.from_bytes(stored_bitmaps)
+    columns |= {"bitmap": arrow_file.from_bytes(stored_bitmaps), RANK_COLUMN: arrow_file.from_bytes(stored_ranks)}
     metadata = orjson.dumps([asdict(attribute) for attribute in attributes])
-    return arrow_file.write_arrow_file(file, columns, ["bitmap"], metadata)
+    return arrow_file.write_arrow_file(file, columns, ["bitmap", RANK_COLUMN], metadata)
 
 
 def _write_retagged_file(file: Path, shard: Shard, tags: EncodedAttribute) -> ByteRange:
@@ -180,11 +187,13 @@ def _write_retagged_file(file: Path, shard: Shard, tags: EncodedAttribute) -> By
     #   rows written         before |   new tags   | after, moved
     old = shard.attributes.get(tags.name)
     start, stop = (old.start, old.stop) if old else (0, 0)
-    values, stored_bitmaps = read_value_table(shard), shard.read_stored_bitmaps()
+    values, stored_bitmaps, stored_ranks = read_value_table(shard), *shard.read_stored_columns()
     table = pl.concat([values[:start], _build_value_rows(tags, 0), values[stop:]])
     columns = {name: series_to_arrow(table[name]) for name in VALUE_COLUMNS}
     new_bitmaps = arrow_file.from_bytes(map(bitmaps.serialize_bitmap, tags.bitmaps))
     columns["bitmap"] = arrow_file.join_arrays([stored_bitmaps[:start], new_bitmaps, stored_bitmaps[stop:]])
+    no_ranks = arrow_file.null_bytes(len(tags.values))
+    columns[RANK_COLUMN] = arrow_file.join_arrays([stored_ranks[:start], no_ranks, stored_ranks[stop:]])
     moved_by = len(tags.values) - (stop - start)
     others = [attribute for attribute in shard.attributes.values() if attribute is not old]
     moved = [
@@ -193,7 +202,7 @@ def _write_retagged_file(file: Path, shard: Shard, tags: EncodedAttribute) -> By
     ]
     attributes = [*moved, _describe_attribute(tags, start, start + len(tags.values))]
     metadata = orjson.dumps([asdict(attribute) for attribute in attributes])
-    return arrow_file.write_arrow_file(file, columns, ["bitmap"], metadata)
+    return arrow_file.write_arrow_file(file, columns, ["bitmap", RANK_COLUMN], metadata)
 
 
 def _describe_attribute(attribute: EncodedAttribute, start: int, stop: int) -> StoredAttribute:

@@ -73,6 +73,11 @@ class VerifiedFile:
             self._verify_blocks(np.flatnonzero(~self._verified_blocks[first:last]) + first)
         return self.data[start:stop]
 
+    def read_buffer(self, location: tuple[int, int] | None) -> None:
+        """Verify the bytes of a buffer of an Arrow array, if it has one, by its start and its size."""
+        if location is not None:
+            self.read(location[0], sum(location))
+
     def read_spans(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[memoryview]:
         """Return the bytes of many ranges, none of them empty, verified together."""
         edges = np.zeros(len(self._verified_blocks) + 1, dtype=np.int64)

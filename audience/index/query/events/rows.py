@@ -12,9 +12,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.query.pattern_search import find_matching_positions, group_into_ranges
+from audience.index.query.pattern_search import find_matching_positions
 from audience.index.schema.columns import Role
 from audience.index.schema.instant_sets import InstantSet
+from audience.index.schema.rank_ranges import group_into_ranges
 from audience.index.schema.value_types import (
     RankRange,
     SortedStrings,
