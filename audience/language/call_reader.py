@@ -22,6 +22,7 @@ from audience.language.ast import (
     any_of,
 )
 from audience.language.attribute_names import UNTYPED
+from audience.language.call_slips import OTHER_CALLS
 from audience.language.event_atoms import EVENT_FUNCTIONS
 from audience.language.grammar import Token, Tree
 from audience.language.id_files import TABLE_HINT, read_id_file
@@ -65,9 +66,14 @@ def read_call(reader: TokenReader, call: Tree) -> Expr:
 
 
 def unknown_call_problem(name: str, span: Span | None, columns: Iterable[str] = ()) -> Problem:
-    """Return the problem of a call that is neither a function nor lists the ids of one of the *columns* of an index."""
+    """Return the problem of a call that is neither a function nor lists the ids of one of the *columns* of an index.
+
+    >>> unknown_call_problem("exists", None).hint, unknown_call_problem("aliass", None).hint
+    ('write has(email)', 'did you mean alias?')
+    """
     known = list(dict.fromkeys((*CALL_NAMES, *columns)))
-    hint = did_you_mean(name, known)
+    hint = OTHER_CALLS.get(name.lower()) if name not in known else None
+    hint = hint or did_you_mean(name, known)
     hint = hint or f"use one of {', '.join(known)}, or put AND or OR before the bracket"
     return Problem("unknown-call", f"unknown function {name!r}", span, hint=hint)
 

@@ -28,6 +28,7 @@ from audience.language.call_reader import (
     read_split,
     split_call,
 )
+from audience.language.call_slips import OTHER_CALLS
 from audience.language.grammar import Token, Tree
 from audience.language.patterns import escape_pattern
 from audience.language.token_reader import TokenReader, ValueNode, fail, locate_errors
@@ -36,15 +37,6 @@ from audience.span import Span
 
 DAY_ORDERS: dict[str, WindowOp] = {"before": "<", "after": ">", "on": "="}
 MIRRORED_LOW_OPS: dict[str, LowOp] = {">": "<", ">=": "<="}
-OTHER_FUNCTIONS = {  # of other languages, and what to write instead
-    **dict.fromkeys(("count", "times", "number", "done", "event", "events", "performed"), "did(purchase) >= 3"),
-    **dict.fromkeys(("average", "mean"), "avg(purchase.amount) > 50"),
-    **dict.fromkeys(("total", "sum_of"), "sum(purchase.amount) > 100"),
-    "maximum": "max(purchase.amount) > 100",
-    "minimum": "min(purchase.amount) > 20",
-    "earliest": "first(purchase) within 7 days",
-    "latest": "last(purchase) within 7 days",
-}
 
 
 def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree) -> Expr:
@@ -58,8 +50,11 @@ def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree) -> 
         case "anniversary":
             type_ = read_only_attribute(reader, word, entries, ANNIVERSARY_EXAMPLE)
             return _read_anniversary(reader, type_, word, condition)
-    if (event_example := OTHER_FUNCTIONS.get(word.lower())) is not None:
-        fail("unknown-call", f"unknown function {str(word)!r}", reader.span_of(word), f"write {event_example}")
+    if (hint := OTHER_CALLS.get(word.lower())) is not None:
+        fail("unknown-call", f"unknown function {str(word)!r}", reader.span_of(word), hint)
+    if (name := function_name(word)) and name != "sample":
+        hint = f"leave the comparison out: {name}(…), or NOT {name}(…)"
+        fail("bad-sides", f"{str(word)!r} has no variants", reader.span_of(word), hint)
     fail("bad-sides", f"{str(word)!r} has no variants", reader.span_of(word), f"use split: {SPLIT_EXAMPLE} = a")
 
 
@@ -142,6 +137,9 @@ def _read_chain(reader: TokenReader, low: Token, condition: Tree) -> Expr:
         low_value, high_value = high_value, low_value
         low_op, high_op = MIRRORED_LOW_OPS[high_op], MIRRORED_LOW_OPS[low_op]
     if not {low_op, high_op} <= {"<", "<="}:
+        if attribute[:1].isdecimal() and not low[:1].isdecimal():  # age >= 18 <= 25
+            hint = f"write {low} between {attribute} and {high}, or {attribute} <= {low} <= {high}"
+            fail("unexpected-word", f"unexpected {str(second_op)!r}", reader.span_of(second_op), hint)
         hint = f"write both signs in one direction: {low} <= {attribute} <= {high}"
         fail("unexpected-word", f"unexpected {str(second_op)!r}", reader.span_of(second_op), hint)
     if isinstance(low_value, str) and isinstance(high_value, str):

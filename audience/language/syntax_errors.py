@@ -1,6 +1,7 @@
 """Explain syntax errors: the likely mistake, its position and a hint."""
 
 from audience.errors import Problem
+from audience.language.condition_slips import explain_condition_slip
 from audience.language.event_slips import explain_event_slip
 from audience.language.grammar import Token, UnexpectedToken, tokenize
 from audience.span import Span
@@ -34,7 +35,7 @@ TOKEN_LABELS = {
 COLON_HINT = 'quote a name that contains a colon: "12:30"'
 
 # Punctuation as a Chinese input method types it.
-FULL_WIDTH_TO_ASCII = dict(zip("（）：，！＆｜＝＜＞“”＃％＠", '():,!&|=<>""#%@', strict=True))
+FULL_WIDTH_TO_ASCII = dict(zip("（）：，！＆｜＝＜＞“”＃％＠＂＊？−–—", '():,!&|=<>""#%@"*?---', strict=True))
 
 # What other languages write, and the hint for it.
 OTHER_SIGNS = {
@@ -51,12 +52,17 @@ OTHER_SIGNS = {
     "¬": "write NOT",
     "、": "write ,",
     "；": "remove it, or join the expressions with AND or OR",
+    "。": "remove it",
+    **dict.fromkeys("‘’「」『』《》«»„‟`", 'write double quotes: "..."'),
+    **dict.fromkeys("【】［］〔〕〈〉", "write round brackets: in (a, b)"),
+    **dict.fromkeys("$€£¥￥", "write the number alone: spend > 100"),
 }
 OTHER_COMPARISONS = {"=>": "write >=", "=<": "write <=", "<>": "write !=", "===": "write =", "!==": "write !="}
 OTHER_WORDS = {
     "+": "write OR for any of them, AND for all of them",
     "-": "write EXCEPT, or quote a name with spaces",
     "ago": "write active within 7 days, or signup after 7 days ago",
+    "case": 'write city matches "gua*" ignoring case',
     "does": "write email exists, or email not exists",
     "ends": "write city ends with zhou",
     "endswith": "write city ends with zhou",
@@ -97,6 +103,7 @@ WORDS_BEFORE = {  # words that were probably not meant as names, and the hint at
     "last": "write active within 7 days",
     "limit": "put the audience before it: vip limit 1000 seed summer",
     "never": "write NOT did(purchase)",
+    "none": "write NOT at least 1 of (a, b)",
     "past": "write active within 7 days",
     "top": "put the audience before it: vip top 1000 by spend",
 }
@@ -142,6 +149,8 @@ def diagnose_character(text: str, position: int) -> Problem:
         return Problem("unexpected-character", f"unexpected {char!r}", span, hint=PAYLOAD_HINT)
     if char in OTHER_SIGNS:
         return Problem("unexpected-character", f"unexpected {char!r}", span, hint=OTHER_SIGNS[char])
+    if not char.isprintable():
+        return Problem("unexpected-character", f"unexpected {char!r}", span, hint="remove it: it is invisible")
     hint = 'quote names with characters other than letters, digits and _ - . @ + / %: "..."'
     return Problem("unexpected-character", f"unexpected {char!r}", span, hint=hint)
 
@@ -167,7 +176,8 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     if token.type == "SIGN" and before.lower() in ("today", "now"):
         hint = f"put the attribute before {before}: {SHIFT_EXAMPLES}"
         return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
-    hint = WORDS_BEFORE.get(before.lower()) or _explain_other_language(text, token) or hint
+    slip = WORDS_BEFORE.get(before.lower()) or explain_condition_slip(text, tokens, token)
+    hint = slip or _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
 
 
@@ -246,7 +256,9 @@ def _diagnose_end(text: str, expected: frozenset[str]) -> Problem:
     if "_RPAR" in expected:
         opened = _last_open_bracket(tokens)
         return Problem("unclosed-bracket", "this bracket is not closed", Span(text, opened, opened + 1), hint="add )")
-    code, hint = _explain_token(Token("$END", "the end"), expected, tokens[-1].type)
+    token = Token("$END", "the end", end.start, end.end)
+    code, hint = _explain_token(token, expected, tokens[-1].type)
+    hint = explain_condition_slip(text, tokens, token) or hint
     return Problem(code, "the expression ends too early", end, hint=hint)
 
 
