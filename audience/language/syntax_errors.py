@@ -204,7 +204,7 @@ def _explain_token(token: Token, expected: frozenset[str], before: str) -> tuple
         return "missing-list", "write the values in brackets: in (a, b)"
     if expected <= {"_NOT", "NULL"}:
         return "unexpected-word", "write email is null, or email is not null"
-    for word in expected & MISSING_WORDS.keys():
+    for word in (word for word in MISSING_WORDS if word in expected):  # in their order: sets have none
         if not expected & OPERAND_TOKENS and not expected & {"_OR", "_RPAR", "$END"}:
             code, hint = MISSING_WORDS[word]
             return code, "write the number without a comma" if token.type == "_COMMA" and word == "_SEED" else hint
