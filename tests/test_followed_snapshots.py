@@ -58,6 +58,7 @@ def test_snapshot_answers_alike_whatever_was_asked_before(
         patch.setattr(compaction, "MAX_DELETED_RATIO", stale)
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
         patch.setattr(joined_shard, "MAX_DELETED_RATIO", open_rows)
+        patch.setattr(joined_shard, "MIN_MOVED_BITMAPS", 2)
         if gaps:  # wherever a bitmap has a run
             patch.setattr(joined_shard, "MAX_GAPS_RATIO", 1e-9)
             patch.setattr(bitmap_forms, "MAX_GAPS_COST", 0)
@@ -114,6 +115,19 @@ def test_gaps_are_closed_up_soon_in_runs_that_were_asked_for(index, monkeypatch,
     (shard,) = index.snapshot.evaluated_shards
     assert (shard.row_count < 900) == is_closed
     assert before - index.count(asked) == (28 if asked == "city:a" else 0)
+
+
+def test_small_bitmaps_that_are_read_together_are_moved_now_and_then(index, monkeypatch):
+    monkeypatch.setattr(joined_shard, "MOVED_EVERY", 2)
+    index.remove(["r0"])
+    kept, before = [], None
+    for number in range(1, 5):
+        assert index.count("age < 100") == 100 - number
+        after = list_bitmaps(index, "age")["50"]
+        kept.append(after is before)
+        before = after
+        index.remove([f"r{number}"])
+    assert kept == [False, True, False, True]
 
 
 @pytest.mark.parametrize("city", ["aa", "0", "d"])

@@ -208,7 +208,8 @@ def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
             _note(expr, shard, ROARING)
             return bitmaps.count_union(row_sets, shard.row_count)
     if not isinstance(expr, And):
-        return count_live(evaluate_in_shard(expr, shard), shard)
+        row_set = evaluate_in_shard(expr, shard)
+        return row_set.count_rows(shard.device_count) if row_set.cached else count_live(row_set, shard)
     operands = _evaluate_operands(expr, shard)
     if any(map(_is_stored, operands)):
         return bitmaps.count_intersection(operands, shard.row_count)

@@ -150,6 +150,16 @@ def deserialize_bitmap(data: memoryview, source_name: str) -> BitMap:
         raise DamagedError(Problem("damaged", f"{source_name} does not hold the bitmap that was written")) from error
 
 
+def copy_side_by_side(bitmaps: Sequence[BitMap]) -> list[BitMap]:
+    """Return copies of *bitmaps* whose containers follow one another in memory, unless it has gaps to fill.
+
+    >>> copy_side_by_side([BitMap([1]), BitMap()])
+    [BitMap([1]), BitMap([])]
+    """
+    written = [bitmap.serialize() for bitmap in bitmaps]  # all of them first: what is made in between takes room
+    return list(map(BitMap.deserialize, written))
+
+
 def bitmap_nbytes(bitmap: BitMap) -> int:
     """Return the approximate size of *bitmap* in memory, in bytes."""
     statistics = bitmap.get_statistics()

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from audience.index.schema.value_types import StringSequence
 from audience.index.storage.bitmap_forms import measure_form
-from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows, remove_rows_in_form
+from audience.index.storage.bitmaps import BitMap, RowSet, copy_side_by_side, remove_rows, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
@@ -54,6 +54,8 @@ MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard: more are closed up
 MAX_GAPS_RATIO = 1 / 1024  # the same where they are gaps in the runs of bitmaps that were asked for
 MAX_MEASURED_BITMAPS = 64  # which say whether that is so
 MAX_UNMEASURED_RATIO = 1 / 64  # of the rows: sizes of bitmaps are not measured again for so few new ones
+MIN_MOVED_BITMAPS, MAX_MOVED_BYTES = 8, 1 << 18  # that are read together, and are moved side by side
+MOVED_EVERY = 4  # changes: to move them takes a tenth of the time of the first count after one
 MAX_EARLIER_SHARDS = 4  # whose bitmaps are kept
 MAX_EARLIER_TAGS = 1 << 14  # whose rows of the tags file are remembered
 NO_ROWS = BitMap()  # is never changed
@@ -91,6 +93,7 @@ class JoinedShard(Shard):
     """
 
     earlier_bitmaps: tuple[EarlierBitmaps, ...] = ()  # of snapshots before, the last one first
+    change_count = 0  # since the first shard that this one goes on with
     _earlier_attributes: JoinedAttributes | None = None
 
     def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: "Sequence[JoinedShard]" = ()):
@@ -147,6 +150,7 @@ class JoinedShard(Shard):
             shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
             shard.loaded_exprs = {}
             shard.kept_forms = KeptForms()
+            shard.change_count += 1
         return shard
 
     def _count_common_parts(self, other: "JoinedShard") -> int:
@@ -155,6 +159,7 @@ class JoinedShard(Shard):
     def _follow(self, earlier: "JoinedShard") -> None:
         """Take from *earlier*, whose first part is the same, what is still right when it is asked for."""
         self.earlier_bitmaps = earlier.pass_bitmaps_on(self.numbering)
+        self.change_count = earlier.change_count + 1
         self._earlier_attributes = earlier.joined_attributes
         known = {} if len(earlier._earlier_tags) > MAX_EARLIER_TAGS else earlier._earlier_tags
         self._earlier_tags = {**known, **earlier.tag_rows}
@@ -316,7 +321,11 @@ class JoinedShard(Shard):
         )
 
     def load_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:  # type: ignore[override]
-        """Return the bitmaps of several values."""
+        """Return the bitmaps of several values.
+
+        Each change makes some bitmaps again, wherever memory is free. Small ones are moved together now and then: after
+        a hundred changes, it took up to 1.7 times as long to unite them as bitmaps that lie side by side.
+        """
         missing = [row for row in tag_rows if row not in self._bitmaps]
         if len(missing) > 1:
             wanted = missing if self.is_remote else self._select_unknown(missing)
@@ -324,7 +333,15 @@ class JoinedShard(Shard):
             for part, closed, rows in zip(self.parts, self.closed, by_part, strict=False):
                 _load_part(part, [row for own in rows for row in own], closed)
         known = self._bitmaps
+        if self._moves(missing):
+            known.update(zip(missing, copy_side_by_side([self.load_bitmap(row) for row in missing]), strict=True))
         return [known[tag_row] if tag_row in known else self.load_bitmap(tag_row) for tag_row in tag_rows]
+
+    def _moves(self, tag_rows: Sequence[int]) -> bool:
+        """Return whether the bitmaps in *tag_rows*, which are read together, are moved side by side."""
+        if len(tag_rows) < MIN_MOVED_BITMAPS or self.change_count % MOVED_EVERY:
+            return False
+        return sum(self.bitmap_sizes[tag_row] for tag_row in tag_rows) <= MAX_MOVED_BYTES
 
     def _select_unknown(self, tag_rows: Sequence[int]) -> list[int]:
         """Return those of *tag_rows* whose bitmaps no earlier shard had."""
