@@ -74,6 +74,7 @@ ROOMS = (
         "argument_types",
         "counts",
         "html_table",
+        "lazy_imports",
         "progress",
         "_fs",
         "activity_log",

@@ -39,9 +39,14 @@ count --help => rich
 index update --help => rich
 send --help => rich
 parse 'male AND NOT version:1.0.2' =>
-count devices.index 'male AND NOT version:1.0.2' => numpy pyarrow
-count devices.index 'sample(10%, x) AND age < 30' => numpy pyarrow
-count devices.index 'registration_id(r1)' => numpy polars pyarrow
+count devices.index 'male AND NOT version:1.0.2' =>
+count devices.index 'age < 30 OR NOT (province:guangdong AND male)' =>
+count devices.index 'active within 7 days' --as-of 2020-04-10 --timezone Asia/Shanghai =>
+count devices.index 'province matches "g*" AND NOT has(version)' =>
+count devices.index 'at least 2 of (male, t001, version >= 1.0.2)' =>
+count devices.index 'registration_id(r1)' =>
+count devices.index 'registration_id(@ids.txt)' =>
+count devices.index 'sample(10%, x) AND age < 30' => numpy
 translate --to tpns 'male AND NOT version:1.0.2' =>
 translate --to fcm 'a AND NOT (b OR c)' =>
 translate --from tpns '{"audience_type": "all"}' =>
@@ -60,10 +65,12 @@ status . => httpx numpy polars pyarrow pydantic_core rich tenacity typer
 
 @pytest.mark.parametrize("line", LOADED_MODULES.strip().splitlines())
 def test_commands_load_only_needed_modules(line, folder, tmp_path):
+    (folder / "ids.txt").write_text("r1\nr2\n")
     command, _, loads = line.partition("=>")
     words = [str(tmp_path / "out") if word == "OUT" else word for word in shlex.split(command)]
     ran = subprocess.run([sys.executable, "-c", RUN_SCRIPT, *words], cwd=folder, capture_output=True, text=True)
     assert "Traceback" not in ran.stderr
+    assert ran.stdout or not command.startswith("count"), ran.stderr
     assert ran.stderr.splitlines()[-1].split() == loads.split()
 
 
@@ -154,15 +161,23 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["audience.cli.app", "audience.cli.commands.count", "numpy", "pyarrow.lib"])
+@pytest.mark.parametrize("module", ["audience.cli.app", "audience.cli.commands.count", "pyroaring"])
 def test_ctrl_c_during_import_exits_quietly(module, folder):
     words = [sys.executable, "-c", INTERRUPTED_SCRIPT.format(module=module), "count", "devices.index", "male"]
     ran = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize("module", ["numpy", "numpy.linalg"])
+def test_ctrl_c_during_import_of_command_is_said(module, folder):
+    script = INTERRUPTED_SCRIPT.format(module=module)
+    words = [sys.executable, "-c", script, "count", "devices.index", "sample(50%, x)"]
+    ran = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted: stopped before it was done\n")
+
+
 def test_ignored_sigint_stays_ignored(folder):
-    words = [sys.executable, "-c", INTERRUPTED_SCRIPT.format(module="numpy"), "count", "devices.index", "everyone"]
+    words = [sys.executable, "-c", INTERRUPTED_SCRIPT.format(module="pyroaring"), "count", "devices.index", "everyone"]
     ignoring = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731
     ran = subprocess.run(words, cwd=folder, capture_output=True, text=True, preexec_fn=ignoring)
     assert (ran.returncode, ran.stdout) == (0, "5000\n")

@@ -7,11 +7,9 @@ Nearly all that is written here holds ids, messages or attributes of people. So 
 import ctypes
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -81,6 +79,8 @@ def _sync_together(files: Sequence[Path]) -> None:
         for file in files:
             fsync_path(file)
         return
+    from concurrent.futures import ThreadPoolExecutor  # what only reads needs none
+
     with ThreadPoolExecutor(min(len(files), MAX_SYNCS)) as executor:
         for _ in executor.map(fsync_path, files):
             pass
@@ -201,7 +201,7 @@ def atomic_replaced_file(path: Path, mode: int = PRIVATE_FILE_MODE) -> Iterator[
 @contextmanager
 def _temporary_file(path: Path, mode: int) -> Iterator[Path]:
     """Yield a new file beside *path* with a name of its own, which is removed at the end if it is still there."""
-    temp_file = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}{TEMP_SUFFIX}")
+    temp_file = path.absolute().with_name(f".{path.name}.{os.urandom(4).hex()}{TEMP_SUFFIX}")
     create_file(temp_file, mode).close()
     try:
         yield temp_file

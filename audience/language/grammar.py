@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -265,7 +264,7 @@ def load_grammar(name: str = DEFAULT_GRAMMAR) -> Grammar:
 
 def _read_tables(name: str) -> bytes:
     """Read tables from the installed package, or from the checkout beside it."""
-    installed = files("audience") / "grammar" / f"{name}.json"
+    installed = Path(__file__).parents[1] / "grammar" / f"{name}.json"
     checkout = Path(__file__).parents[2] / "grammar" / f"{name}.json"
     return installed.read_bytes() if installed.is_file() else checkout.read_bytes()
 

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from audience.errors import Problem
-from audience.json_forms.problems import problem_json
 from audience.progress import Progress
 
 NOTHING_TO_SEND = Problem("nobody", "the audience is empty: nothing to send")
@@ -78,4 +77,6 @@ class Output:
 
 
 def _write_json_line(key: str, problems: Iterable[Problem]) -> None:
+    from audience.json_forms.problems import problem_json  # its types take 3 ms to import
+
     sys.stderr.write(orjson.dumps({key: [problem_json(problem) for problem in problems]}).decode() + "\n")

@@ -1,10 +1,10 @@
 """Rows of a shard by the values of one attribute: its ranks, and the rows that have them."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from itertools import chain
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from audience.index.query.pattern_search import find_matching_ranges
 from audience.index.query.shard_threads import share_calls
@@ -29,6 +29,10 @@ from audience.index.storage.packed_words import WordBytes, load_bytes
 from audience.index.storage.shard import Shard
 from audience.language.ast import Anniversary, Between, Compare, Condition, Matches, Tag, Within
 from audience.language.patterns import read_pattern
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NO_ROWS = RowSet(BitMap())
 MAX_SLICED_RANGES = 8  # ranges of ranks that are found by comparing bit slices with their bounds

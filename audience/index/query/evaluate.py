@@ -18,7 +18,6 @@ from audience.index.query.attribute_rows import (
     rows_in_ranks,
     rows_with_value,
 )
-from audience.index.query.events.answers import find_event_rows
 from audience.index.query.limits import choose_devices
 from audience.index.query.physical_plan import choose_words, is_planned
 from audience.index.query.ranking import choose_extremes
@@ -300,6 +299,8 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
         case Limit() | Top():
             return _evaluate_choice(expr, shard)
         case Did() | Aggregate() | EventMoment():
+            from audience.index.query.events.answers import find_event_rows  # few questions are about events
+
             return find_event_rows(expr, shard)
     raise AssertionError(f"{expr!r} was not expanded")
 

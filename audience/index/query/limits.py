@@ -4,14 +4,14 @@ The devices with the lowest positions are chosen, so that a larger number contai
 position, those with the lowest ids are chosen, compared as texts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from math import isqrt
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from audience.index.query.sampling import Bucket, Positions, iter_positions
 from audience.index.query.shard_threads import map_shards
@@ -20,6 +20,10 @@ from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
 from audience.index.storage.id_lookup import HashTable, scale_position
 from audience.index.storage.packed_words import bitmap_to_mask, mask_to_bitmap
 from audience.index.storage.shard import Shard
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DEVIATIONS = 8  # standard deviations around the expected position of the last device that is chosen
 MAX_HASHED_ROWS = 1_024  # in a shard, whose ids are read and hashed rather than all hashes searched

@@ -4,12 +4,11 @@ Texts are sorted by code points, so that those with a prefix are one range, foun
 is searched for among the values that begin with its characters before the first wildcard.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from audience.index.query.shard_threads import share_calls
 from audience.index.schema.rank_ranges import group_into_ranges
@@ -17,9 +16,11 @@ from audience.index.schema.value_types import RankRange, StringSequence, value_t
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.language.patterns import Pattern, Token, Wildcard, cases_of
+from audience.lazy_imports import np
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 MAX_MATCHED_ONE_BY_ONE = 256  # values, for which Polars, which loads slowly, is not needed
 MAX_REGEX_TOKENS = 1_000  # a regular expression of many `?` needs much memory
@@ -82,7 +83,7 @@ def find_prefix_ranks(prefix: str, texts: StringSequence) -> RankRange:
     return start, bisect_right(texts, prefix, lo=start, key=lambda text: text[: len(prefix)])
 
 
-def find_matches(pattern: Pattern, texts: "pl.Series") -> NDArray[np.int64]:
+def find_matches(pattern: Pattern, texts: pl.Series) -> NDArray[np.int64]:
     """Return the positions of the *texts* that match *pattern*.
 
     >>> import polars as pl

@@ -4,12 +4,11 @@ The position of a device, in [0, 1), is that of its first id, in the order in wh
 columns. It depends on nothing else: not on shards, the order of rows, other columns, or earlier changes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from audience.index.schema.columns import IdColumn, rank_id_columns
 from audience.index.storage import id_lookup
@@ -20,9 +19,13 @@ from audience.index.storage.packed_words import mask_to_bitmap
 from audience.index.storage.shard import Shard
 from audience.language.ast import Sample, Split
 from audience.language.bucketing import bucket_range
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Bucket: TypeAlias = tuple[Fraction, Fraction]
-Positions: TypeAlias = tuple[HashTable, RowNumbers]  # positions times 2⁶⁴, and for each of them a row
+Positions: TypeAlias = "tuple[HashTable, RowNumbers]"  # positions times 2⁶⁴, and for each of them a row
 
 
 def sample_rows(expr: Sample | Split, shard: Shard) -> BitMap:

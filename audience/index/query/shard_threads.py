@@ -13,16 +13,18 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from time import perf_counter, thread_time
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from audience.index.query.thread_trials import Trial
 from audience.index.storage.croaring import release_lock
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top, walk_operands
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 MIN_SHARED_SECONDS = 400e-6  # of work that is left; to wake a thread and wait for it takes about a tenth
 MIN_SHARED_ROWS = 1 << 19  # of a shard in which a step that reads all rows is shared
@@ -178,7 +180,7 @@ class _Work(Generic[Result]):
         self.seconds += thread_time() - start
 
 
-def _start(task: Callable[[], None], helpers: int, pool_size: int) -> list[Future[None]]:
+def _start(task: Callable[[], None], helpers: int, pool_size: int) -> "list[Future[None]]":
     """Let *helpers* do *task*, or fewer if no thread can be started, such as when Python is about to end."""
     started: list[Future[None]] = []
     try:
@@ -190,8 +192,10 @@ def _start(task: Callable[[], None], helpers: int, pool_size: int) -> list[Futur
 
 
 @cache
-def _open_pool(process: int, size: int) -> ThreadPoolExecutor:
+def _open_pool(process: int, size: int) -> "ThreadPoolExecutor":
     """Return the helpers of all questions in *process*: one that was forked has no threads of its parent."""
+    from concurrent.futures import ThreadPoolExecutor  # takes 5 ms to import, and many questions need no helpers
+
     return ThreadPoolExecutor(size, "audience", _mark_helper)
 
 

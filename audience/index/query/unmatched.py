@@ -1,15 +1,16 @@
 """Find tags, ids and ranges of an expression that no device has: legal, but often slips."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
-from audience.index.query.events.unmatched import find_unmatched_events
 from audience.index.query.questions import bind_segments
 from audience.index.query.validate import atoms_of_operands, suggest_same_value, validate_and_expand
+from audience.index.storage import single_ids
+from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Aggregate, Did, EventMoment, Expr, Ids, Matches, Tag
@@ -39,6 +40,8 @@ def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) ->
             case Ids():
                 problems += _find_missing_ids(atom, snapshot)
             case Did() | Aggregate() | EventMoment():
+                from audience.index.query.events.unmatched import find_unmatched_events  # few expressions have these
+
                 problems += find_unmatched_events(atom, snapshot, asked)
     return [*problems, *_find_empty_ranges(written, snapshot, asked.zone)]
 
@@ -54,15 +57,26 @@ def _find_empty_ranges(expr: Expr, snapshot: Snapshot, zone: ZoneInfo) -> Iterat
 
 
 def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
-    from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
-
     id_count = len(set(ids.values))
-    missing = id_count - id_search.locate_in_shards(ids, snapshot.shards)["id"].n_unique()
+    missing = id_count - _count_found(ids, snapshot.shards)
     if not missing:
         return []
     listed = ", ".join(f"@{file.path}" for file in ids.files) or "…"
     message = f"{missing:,} of {format_count(id_count, 'id')} in {ids.kind}({listed}) not found in the index"
     return [Problem("no-device", message, ids.span)]
+
+
+def _count_found(ids: Ids, shards: Sequence[Shard]) -> int:
+    """Return how many of the distinct *ids* a device has."""
+    columns = {shard.name: single_ids.columns_of_kind(ids.kind, shard) for shard in shards}
+    if all(single_ids.are_few(ids.values, columns[shard.name], shard) for shard in shards):
+        found = {
+            each for shard in shards for each in ids.values if single_ids.find_rows(each, columns[shard.name], shard)
+        }
+        return len(found)
+    from audience.index.storage import id_search  # imports Polars, which only many ids need
+
+    return int(id_search.locate_in_shards(ids, shards)["id"].n_unique())
 
 
 def _suggest_tag(tag: Tag, snapshot: Snapshot) -> str | None:

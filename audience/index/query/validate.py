@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from audience.errors import ExpressionError, Problem
 from audience.index.query.attribute_rows import has_tag, sorted_values
-from audience.index.query.events.validation import expand_event, has_events, require_coverage, validate_event
 from audience.index.query.instants import expand_anniversaries, to_instants
 from audience.index.query.operand_validation import validate_operands
 from audience.index.query.questions import bind_segments
@@ -137,12 +136,19 @@ def validate_segment(expr: Expr, snapshot: Snapshot) -> None:
     validate_and_expand(expr, snapshot, read_as_of(default_timezone=snapshot.timezone, allow_gaps=True))
 
 
+def has_events(expr: Expr) -> bool:
+    """Return whether *expr* has a condition about events."""
+    return any(isinstance(node, EventAtom) for node in walk_operands(expr))
+
+
 def _validate_events(expr: Expr, zone: ZoneInfo, snapshot: Snapshot, as_of: AsOf | None) -> Expr:
     """Validate an expression with conditions about events, which are covered or not whenever it is asked."""
     require_unchanged_files(expr)
     asked = as_of or read_as_of(default_timezone=snapshot.timezone)
     evaluated = _validate_bound(bind_segments(expr, snapshot, asked), zone, snapshot)
     if not asked.allow_gaps:
+        from audience.index.query.events.validation import require_coverage  # few expressions are about events
+
         require_coverage(evaluated, asked, snapshot)
     return evaluated
 
@@ -179,6 +185,8 @@ def _find_tags(evaluated: Expr, snapshot: Snapshot) -> Expr:
 def _expand_events(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
     if not has_events(expr):
         return expr
+    from audience.index.query.events.validation import expand_event
+
     return map_operands(expr, lambda atom: expand_event(atom, snapshot, zone) if isinstance(atom, EventAtom) else atom)
 
 
@@ -227,6 +235,8 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
         case Ids():
             _validate_ids(atom, snapshot)
         case Did() | Aggregate() | EventMoment():
+            from audience.index.query.events.validation import validate_event
+
             validate_event(atom, snapshot)
         case Reference():
             raise ExpressionError(reference_problem(atom))

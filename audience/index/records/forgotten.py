@@ -22,7 +22,7 @@ from audience.index.records.record_files import RecordContent, load_record_list,
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge
 from audience.index.storage.id_column import hash_ids
-from audience.index.storage.id_lookup import ROW_SHIFT, HashTable, rows_of_table
+from audience.index.storage.id_lookup import ROW_BITS, HashTable, rows_of_table
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, IdFile, Ids, any_of
@@ -73,7 +73,7 @@ class ForgottenIds:
         """Return the quick hash of each entry of the hash table of a shard."""
         salt = np.uint64(int(self.salt[:16], 16))
         with np.errstate(over="ignore"):
-            mixed: NDArray[np.uint64] = ((table >> ROW_SHIFT) ^ salt) * MULTIPLIER
+            mixed: NDArray[np.uint64] = ((table >> np.uint64(ROW_BITS)) ^ salt) * MULTIPLIER
         return (mixed >> QUICK_SHIFT).astype(np.uint32)
 
     def find_returned(self, shards: Sequence[Shard], columns: Iterable[IdColumn]) -> dict[IdColumn, list[str]]:

@@ -1,13 +1,16 @@
 """Ranges of ranks that are wanted: many of them are one array, of which a pair is made when it is asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import overload
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, overload
 
 from audience.index.schema.value_types import RankRange
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class RankRanges(Sequence[RankRange]):
@@ -30,9 +33,9 @@ class RankRanges(Sequence[RankRange]):
     def __getitem__(self, position: int) -> RankRange: ...
 
     @overload
-    def __getitem__(self, position: slice) -> "RankRanges": ...
+    def __getitem__(self, position: slice) -> RankRanges: ...
 
-    def __getitem__(self, position: int | slice) -> "RankRange | RankRanges":
+    def __getitem__(self, position: int | slice) -> RankRange | RankRanges:
         if isinstance(position, slice):
             return RankRanges(self.bounds[position])
         start, stop = self.bounds[position].tolist()

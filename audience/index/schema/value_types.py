@@ -13,8 +13,6 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol, TypeAlias
 
-from packaging.version import Version
-
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
 from audience.language.ast import Anniversary, Between, Compare, Tag, Within
@@ -97,6 +95,12 @@ def _datetime_from_number(number: Decimal) -> datetime:
     return datetime(1970, 1, 1) + timedelta(microseconds=int(number))
 
 
+def _parse_version(text: str) -> SortKey:
+    from packaging.version import Version  # takes 5 ms to import
+
+    return Version(text)
+
+
 STRING = ValueType(example="a string", parse=_identity, parse_operand=_identity, is_ordered=False, compares_text=True)
 NUMBER = ValueType(example="a number, like 30 or 1.5", parse=_parse_decimal, parse_operand=_parse_decimal)
 DATE = ValueType(
@@ -115,7 +119,9 @@ TIME = ValueType(
     from_number=_datetime_from_number,
     has_days=True,
 )
-VERSION = ValueType(example="a version, like 1.2.0", parse=Version, parse_operand=Version, compares_text=True)
+VERSION = ValueType(
+    example="a version, like 1.2.0", parse=_parse_version, parse_operand=_parse_version, compares_text=True
+)
 
 VALUE_TYPES: Mapping[Role, ValueType] = {
     "string": STRING,

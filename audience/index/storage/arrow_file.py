@@ -4,16 +4,24 @@ The data range of a file is the range of bytes that holds its large columns. Eve
 columns) is verified and read when the file is opened, the data range only where a query needs it.
 """
 
+from __future__ import annotations
+
 import ctypes
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeAlias
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from audience.index.storage.arrow_layout import BufferLocation, read_layout
+from audience.lazy_imports import LazyModule, np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+else:
+    pa = LazyModule("pyarrow")
 
 LIBC = ctypes.CDLL(None) if os.name == "posix" else None
 MADV_WILLNEED, MADV_DONTNEED = 3, 4  # on Linux and macOS
@@ -21,11 +29,11 @@ MADV_POPULATE_READ = 22  # on Linux from 5.14 on; elsewhere an unknown advice, w
 TAKEN_SIZE = 1 << 16  # of a table that any number of 16 bits is a position of
 MAX_ARROW_STRING_BYTES = 2**31 - 1  # of strings with 32-bit offsets, the only ones that Arrow joins
 
-ArrowColumns: TypeAlias = Mapping[str, pa.Array]
+ArrowColumns: TypeAlias = "Mapping[str, pa.Array]"
+NumberForm: TypeAlias = Literal["B", "I", "q", "Q"]  # of the module struct
 ByteRange: TypeAlias = tuple[int, int]  # start and stop in a file
 ArrowArray: TypeAlias = Any  # a pa.Array
 StringArray: TypeAlias = Any  # a pa.LargeStringArray
-BufferLocation: TypeAlias = tuple[int, int]  # start in the file, and size in bytes
 
 
 def from_strings(strings: Sequence[str]) -> pa.Array:
@@ -144,10 +152,14 @@ def as_uint32(array: pa.Array) -> NDArray[np.uint32]:
 
 
 class LazyStrings:
-    """Sequence of the strings of an Arrow array, from *start* on, each converted when it is indexed."""
+    """Sequence of the strings of a column of a file, from *start* on, each converted when it is indexed.
 
-    def __init__(self, array: pa.Array, start: int, count: int):
-        self._array = array
+    The bytes of the string at *position* of the column are *text* from `offsets[position]` on.
+    """
+
+    def __init__(self, offsets: memoryview, text: memoryview, start: int, count: int):
+        self._offsets = offsets
+        self._text = text
         self._start = start
         self._count = count
 
@@ -157,7 +169,8 @@ class LazyStrings:
     def __getitem__(self, position: int) -> str:
         if not 0 <= position < self._count:
             raise IndexError(position)
-        return self._array[self._start + position].as_py()  # type: ignore[no-any-return]
+        at = self._start + position
+        return str(self._text[self._offsets[at] : self._offsets[at + 1]], "utf-8")
 
 
 def view_string_buffers(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDArray[np.uint8]]:
@@ -242,7 +255,7 @@ def write_arrow_file(
 class TableWriter(Protocol):
     """Writer of a file, to which tables of one schema are added; it ends with its context."""
 
-    def __enter__(self) -> "TableWriter":
+    def __enter__(self) -> TableWriter:
         """Return the writer."""
 
     def __exit__(self, *exception: object) -> None:
@@ -300,16 +313,41 @@ def map_descriptor(descriptor: int, nbytes: int) -> memoryview:
     return memoryview(mmap.mmap(descriptor, nbytes, access=mmap.ACCESS_READ)) if nbytes else memoryview(b"")
 
 
+class _Buffer(ctypes.Structure):
+    """Buffer of an object, as Python's C interface describes it."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.py_object),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        *((name, ctypes.c_void_p) for name in ("format", "shape", "strides", "suboffsets", "internal")),
+    )
+
+
+def _find_address(data: memoryview) -> int:
+    """Return the address of *data*, which may be read-only; pyarrow and NumPy can say it, but are slow to import."""
+    buffer = _Buffer()
+    if ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(buffer), 0):
+        raise BufferError("no buffer")
+    try:
+        return int(buffer.buf)
+    finally:
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(buffer))
+
+
 def evict_pages(data: memoryview) -> None:
     """Let the operating system take back the memory of a mapped file; later reads come from the file again."""
     if LIBC is not None and len(data):
-        LIBC.madvise(ctypes.c_void_p(pa.py_buffer(data).address), ctypes.c_size_t(len(data)), MADV_DONTNEED)
+        LIBC.madvise(ctypes.c_void_p(_find_address(data)), ctypes.c_size_t(len(data)), MADV_DONTNEED)
 
 
 def load_pages(data: memoryview) -> None:
     """Read a part of a mapped file, which begins with a page, into memory, without Python's lock."""
     if LIBC is not None and len(data):
-        address, size = ctypes.c_void_p(pa.py_buffer(data).address), ctypes.c_size_t(len(data))
+        address, size = ctypes.c_void_p(_find_address(data)), ctypes.c_size_t(len(data))
         LIBC.madvise(address, size, MADV_WILLNEED)
         LIBC.madvise(address, size, MADV_POPULATE_READ)
 
@@ -378,25 +416,52 @@ class ArrowTable:
     """Record batch of a file whose bytes outside the data range are verified."""
 
     def __init__(self, data: memoryview):
-        self._file_buffer = pa.py_buffer(data)
-        reader = pa.ipc.open_file(self._file_buffer)
-        self.batch = reader.get_batch(0)
-        self.metadata: bytes = (reader.schema.metadata or {}).get(b"audience", b"")
-        self.column_names: list[str] = reader.schema.names
+        self._data = data
+        self._layout = read_layout(data)
+        self.metadata = self._layout.metadata
+        self.column_names = list(self._layout.columns)
 
     def __len__(self) -> int:
-        return int(self.batch.num_rows)
+        return self._layout.row_count
+
+    @cached_property
+    def _batch(self) -> pa.RecordBatch:
+        return pa.ipc.open_file(pa.py_buffer(self._data)).get_batch(0)
 
     def column(self, name: str) -> pa.Array:
-        """Return a column, without reading it."""
-        return self.batch.column(name)
+        """Return a column as an Arrow array, without reading it."""
+        return self._batch.column(name)
 
     def buffer_locations(self, name: str) -> list[BufferLocation | None]:
         """Return where in the file the buffers of a column are; None for a buffer that it does not have."""
-        return [
-            None if buffer is None else (buffer.address - self._file_buffer.address, buffer.size)
-            for buffer in self.column(name).buffers()
-        ]
+        return self._layout.columns[name].buffers
+
+    def has_nulls(self, name: str) -> bool:
+        """Return whether a column has any null."""
+        return self._layout.columns[name].null_count > 0
+
+    def has_lists(self, name: str) -> bool:
+        """Return whether each element of a column is a list."""
+        return self._layout.columns[name].is_list
+
+    def view_numbers(self, name: str, form: NumberForm) -> memoryview:
+        """Return the numbers of a column, which have *form*, without a copy; a null is any number."""
+        return _view(self._data, self.buffer_locations(name)[1], form)
+
+    def view_strings(self, name: str) -> tuple[memoryview, memoryview]:
+        """Return the offsets of a column of strings, one more than there are strings, and their bytes."""
+        _, offsets, text = self.buffer_locations(name)
+        return view_offsets(self._data, offsets), _view(self._data, text, "B")
+
+
+def view_offsets(data: memoryview, buffer: BufferLocation | None) -> memoryview:
+    """Return the offsets of strings or bytes, one more than there are of them, without a copy of *data*."""
+    return _view(data, buffer, "q") if buffer is not None and buffer[1] else memoryview(bytes(8)).cast("q")
+
+
+def _view(data: memoryview, buffer: BufferLocation | None, form: NumberForm) -> memoryview:
+    start, size = buffer or (0, 0)
+    return data[start : start + size].cast(form)
 
 
 def read_offsets(data: memoryview, buffer: BufferLocation | None, count: int) -> NDArray[np.int64]:

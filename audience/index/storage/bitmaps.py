@@ -3,12 +3,12 @@
 The complement of a set is a flag, so that NOT costs nothing and `a AND NOT b` is one subtraction.
 """
 
+from __future__ import annotations
+
 import array
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audience.errors import DamagedError, Problem
@@ -19,6 +19,10 @@ from audience.index.storage.croaring import (
     choose_operations,
     load_unlocked,
 )
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "BitMap",
@@ -36,9 +40,8 @@ __all__ = [
 ]
 
 
-RowNumbers: TypeAlias = NDArray[np.uint32]
+RowNumbers: TypeAlias = "NDArray[np.uint32]"
 
-ROW_TYPE = np.dtype(np.uint32)
 CONTAINER_ROWS = 1 << 16  # that a container covers
 MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
 MAX_REMOVED_SINGLY = 1_024  # rows that are removed from a bitmap one by one
@@ -56,7 +59,7 @@ class RowSet(NamedTuple):
     nbytes: int = 0
     cached: bool = False
 
-    def __invert__(self) -> "RowSet":
+    def __invert__(self) -> RowSet:
         return RowSet(self.bitmap, not self.complemented, self.nbytes, self.cached)
 
     def count_rows(self, universe_size: int) -> int:
@@ -78,7 +81,7 @@ class LazyUnion(NamedTuple):
         """Return the union as a set of rows."""
         return RowSet(_union_bitmaps(self.bitmaps, self.nbytes), False, self.nbytes)
 
-    def is_pairwise_cheaper(self, operand: "RowSet | LazyUnion") -> bool:
+    def is_pairwise_cheaper(self, operand: RowSet | LazyUnion) -> bool:
         """Return whether intersecting *operand* with each bitmap reads fewer bytes than computing the union first."""
         return operand.nbytes * len(self.bitmaps) < self.nbytes
 
@@ -110,8 +113,8 @@ def bitmap_to_rows(bitmap: BitMap) -> NDArray[np.uint32]:
     """
     count = len(bitmap)
     if count < MIN_UNLOCKED_ROWS:
-        return np.frombuffer(bitmap.to_array(), dtype=ROW_TYPE)
-    rows = np.empty(count, dtype=ROW_TYPE)
+        return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
+    rows = np.empty(count, dtype=np.uint32)
     fill_rows(bitmap, rows)
     return rows
 

@@ -8,20 +8,24 @@ as long as if the deleted rows had never been written.
 #   deleted         x     x
 #   closed up    0     1     2  3        a bitmap of 0, 1, 2, 4 and 5: 0 … 3
 
-from functools import cached_property
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, remove_rows, rows_to_bitmap
 from audience.index.storage.croaring import Words
 from audience.index.storage.packed_words import clear_from, fill_words, word_count, words_to_bitmap
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOVED_RATIO, FOUND_RATIO = 64, 256  # rows of which one in so many is in a bitmap are closed up, and found, one by one
 MAX_BOUNDS = 1 << 11  # of the runs of a bitmap that are moved as a whole
 WORD_BITS = 64
 BLOCK_WORDS = 1 << 12  # that are moved at a time, so that they stay in the cache of the processor
-HALVES = tuple(np.uint64(1 << place) for place in reversed(range(6)))  # of a word, of half of it, …
+HALVES = tuple(1 << place for place in reversed(range(6)))  # of a word, of half of it, …
 
 
 class ClosedRows:
@@ -88,11 +92,11 @@ class ClosedRows:
             is_above = rest >= in_lower
             rest = np.where(is_above, rest - in_lower, rest)
             words = np.where(is_above, words >> width, lower)
-            places += np.where(is_above, width, np.uint64(0))
+            places += np.where(is_above, np.uint64(width), np.uint64(0))
         return (at * WORD_BITS + places.astype(np.int64)).astype(np.uint32)
 
     @cached_property
-    def _moves(self) -> list[tuple[np.uint64, Words]]:
+    def _moves(self) -> list[tuple[int, Words]]:
         """Return the bits of each word that move down by 1, 2, 4, … places.
 
         The bits that are left are moved together as in Warren, "Hacker's Delight", 7-4.

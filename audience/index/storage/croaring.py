@@ -10,6 +10,8 @@ containers of all kinds before it is used, and pyroaring's own is used where one
 #   pointer ────────────────────────▶ keys, containers          raw_pointer; freed together with the object
 #   hash
 
+from __future__ import annotations
+
 import ctypes
 import sys
 from array import array
@@ -18,19 +20,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from operator import and_, iand, ior, isub, or_, sub
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import pyroaring
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
-Rows: TypeAlias = NDArray[np.uint32]
-Words: TypeAlias = NDArray[np.uint64]
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Rows: TypeAlias = "NDArray[np.uint32]"
+Words: TypeAlias = "NDArray[np.uint64]"
 Combine: TypeAlias = Callable[[BitMap, BitMap], BitMap]
 Count: TypeAlias = Callable[[BitMap, BitMap], int]
 Update: TypeAlias = Callable[[BitMap, BitMap], Any]
-ViewFrozen: TypeAlias = Callable[[NDArray[np.uint8]], BitMap]
+ViewFrozen: TypeAlias = "Callable[[NDArray[np.uint8]], BitMap]"
 CopyView: TypeAlias = Callable[[BitMap], BitMap]
 Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
@@ -168,7 +173,7 @@ def load_frozen_view() -> ViewFrozen | None:
     return None if functions is None else functions.define_frozen_view()
 
 
-def _load_functions() -> "_Functions | None":
+def _load_functions() -> _Functions | None:
     """Return the functions of CRoaring; None if they are not exported, or of a version that is not known."""
     pointer_offset = _find_pointer()
     if pointer_offset is None or not pyroaring.__croaring_version__.startswith(KNOWN_VERSIONS):

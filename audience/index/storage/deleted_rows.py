@@ -1,8 +1,8 @@
 """File of the deleted rows of a snapshot: one bitmap for each shard that has any."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
 from audience._fs.checksums import hash128
 from audience.index.storage import arrow_file, bitmaps
@@ -12,6 +12,7 @@ from audience.index.storage.layout import shard_file
 from audience.index.storage.manifest import DeletedRowsFile
 from audience.index.storage.published import Storage
 from audience.index.storage.verified_file import read_whole
+from audience.lazy_imports import np
 
 
 def write_deleted_rows(storage: Storage, number: int, deleted: Mapping[str, BitMap]) -> DeletedRowsFile | None:

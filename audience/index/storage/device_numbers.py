@@ -11,22 +11,25 @@ A shard of other devices keeps a column of numbers beside its ids.
 #   numbers        0 … 4,294,967,295              4,294,967,296 …
 #   in it          0 … 4,294,967,295              0 …
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from audience.errors import Problem, TableError
 from audience.index.storage.bitmaps import BitMap, LazyUnion, bitmap_to_rows, rows_to_bitmap
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PARTITION_BITS = 32
 PARTITION_SIZE = 1 << PARTITION_BITS
 MAX_NUMBERS = 1 << 63
 
-Numbers: TypeAlias = NDArray[np.unsignedinteger[Any]]  # of 32 bits if all are of the partition 0, else of 64
-DeviceNumbers: TypeAlias = int | Numbers  # the first of consecutive ones of one partition, or one for each row
+Numbers: TypeAlias = "NDArray[np.unsignedinteger[Any]]"  # of 32 bits if all are of the partition 0, else of 64
+DeviceNumbers: TypeAlias = "int | Numbers"  # the first of consecutive ones of one partition, or one for each row
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ class NumberIndex:
     rows: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, numbers: Numbers) -> "NumberIndex":
+    def of(cls, numbers: Numbers) -> NumberIndex:
         """Return the index of the *numbers* of all rows, which are at least one."""
         rows = np.argsort(numbers).astype(np.uint32)
         return cls(numbers[rows], rows)
@@ -169,12 +172,12 @@ class NumberSet:
     by_partition: Mapping[int, BitMap]
 
     @classmethod
-    def of(cls, numbers: Numbers) -> "NumberSet":
+    def of(cls, numbers: Numbers) -> NumberSet:
         """Return the set of *numbers*, in any order."""
         return cls({partition: rows_to_bitmap(np.sort(lower)) for partition, lower in split_numbers(numbers)})
 
     @classmethod
-    def union(cls, sets: "Iterable[NumberSet]") -> "NumberSet":
+    def union(cls, sets: Iterable[NumberSet]) -> NumberSet:
         """Return the numbers that are in any of *sets*."""
         found: dict[int, list[BitMap]] = {}
         for each in sets:
@@ -194,7 +197,7 @@ class NumberSet:
     def __len__(self) -> int:
         return sum(map(len, self.by_partition.values()))
 
-    def __sub__(self, other: "NumberSet") -> "NumberSet":
+    def __sub__(self, other: NumberSet) -> NumberSet:
         return NumberSet(
             {
                 partition: rest
@@ -203,7 +206,7 @@ class NumberSet:
             }
         )
 
-    def __and__(self, other: "NumberSet") -> "NumberSet":
+    def __and__(self, other: NumberSet) -> NumberSet:
         return NumberSet(
             {
                 partition: common

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from audience.index.storage.device_numbers import PARTITION_BITS, PARTITION_SIZE
 from audience.index.storage.events.event_log import EventLog
-from audience.index.storage.events.segment import EventSegment
 from audience.language.zones import open_zone
+
+if TYPE_CHECKING:
+    from audience.index.storage.events.segment import EventSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class EventContext:
         """Return a number that the lower bits of all numbers of the partition are below."""
         return min(max(self.next_number - (self.partition << PARTITION_BITS), 0), PARTITION_SIZE)
 
-    def segments(self, event: str) -> Sequence[EventSegment]:
+    def segments(self, event: str) -> "Sequence[EventSegment]":
         """Return the segments of an event that have devices of the partition."""
         return [segment for segment in self.log.segments(event) if segment.partition == self.partition]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file, polars_bridge
-from audience.index.storage.id_lookup import ROW_MASK, HashTable
+from audience.index.storage.id_lookup import HASH_MASK, HashTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,13 @@ class EncodedIdColumn:
 def hash_ids(ids: pl.Series) -> HashTable:
     """Return the XXH3 hash of each id with the lowest bits, which hold the row in a table, set to zero.
 
-    >>> from audience.index.storage.id_lookup import ROW_SHIFT
-    >>> (hash_ids(pl.Series(["r1", "r2"])) >> ROW_SHIFT).tolist()
+    >>> from audience.index.storage.id_lookup import ROW_BITS
+    >>> (hash_ids(pl.Series(["r1", "r2"])) >> ROW_BITS).tolist()
     [826831479356, 107677639650]
     """
     hashes = ids.alias("id").to_frame().select(polars_hash.col("id").nchash.xxh3_64()).to_series()
-    return hashes.to_numpy() & ~ROW_MASK
+    table: HashTable = hashes.to_numpy() & HASH_MASK
+    return table
 
 
 def build_hash_table(ids: pl.Series, rows: NDArray[np.uint32]) -> HashTable:

@@ -7,43 +7,50 @@ selects candidate rows; their ids are compared afterwards. XXH3 is fixed by its 
 
 #   entry   63 ........ hash of the id ........ 24 23 ... row ... 0
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from audience._fs.checksums import hash64
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.croaring import choose_block
+from audience.lazy_imports import np
 
-HashTable = NDArray[np.uint64]
-IntT = TypeVar("IntT", bound=np.integer[Any])
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HashTable: TypeAlias = "NDArray[np.uint64]"
+IntT = TypeVar("IntT", bound="np.integer[Any]")
 
 ROW_BITS = 24
-ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
-ROW_SHIFT = np.uint64(ROW_BITS)
+ROW_MASK = (1 << ROW_BITS) - 1
+HASH_MASK: Any = (1 << 64) - (1 << ROW_BITS)  # an integer, which is of the type of the table that it is used with
 PARTITIONS = 64  # ranges of hashes that are compared one after the other, to limit memory
 MIXED_ENTRIES = 1 << 15  # that are mixed at a time
 MIX_INCREMENT = 0x9E3779B97F4A7C15
 MIX_STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 LAST_MIX_SHIFT = 31
 MAX_POSITION = (1 << 64) - 1
-NO_HASHES: HashTable = np.empty(0, dtype=np.uint64)
+
+
+def no_hashes() -> HashTable:
+    """Return an empty table."""
+    return np.empty(0, dtype=np.uint64)
 
 
 def renumber_table(table: HashTable, live: RowNumbers, row_count: int) -> HashTable:
     """Return *table*, which is of *row_count* rows, with the *live* rows alone, which rise; the first is row 0 then.
 
-    >>> renumber_table(np.array([1 << 24 | 2, 2 << 24 | 1], dtype=np.uint64), np.array([2]), 3) >> ROW_SHIFT
+    >>> renumber_table(np.array([1 << 24 | 2, 2 << 24 | 1], dtype=np.uint64), np.array([2]), 3) >> ROW_BITS
     array([1], dtype=uint64)
     """
     new_rows = np.full(row_count, ROW_MASK, dtype=np.uint32)  # no shard has so many rows
     new_rows[live] = np.arange(len(live), dtype=np.uint32)
     renumbered = new_rows[rows_of_table(table)]
     kept = renumbered != ROW_MASK
-    entries: HashTable = (table[kept] & ~ROW_MASK) | renumbered[kept]
+    entries: HashTable = (table[kept] & HASH_MASK) | renumbered[kept]
     return entries
 
 
@@ -75,7 +82,7 @@ def _has_hashes(table: HashTable, places: NDArray[np.int64], hashes: HashTable) 
     """Return which of *places* in *table*, which may be behind its end, have the one of *hashes* beside it."""
     if not len(table):
         return np.zeros(len(places), dtype=np.bool_)
-    found: NDArray[np.bool_] = (table[np.minimum(places, len(table) - 1)] & ~ROW_MASK) == hashes
+    found: NDArray[np.bool_] = (table[np.minimum(places, len(table) - 1)] & HASH_MASK) == hashes
     found &= places < len(table)
     return found
 
@@ -88,12 +95,12 @@ def sort_hashes(hashes: HashTable) -> tuple[HashTable, NDArray[np.int64]]:
     >>> [part.tolist() for part in sort_hashes(np.array([3 << 24, 1 << 24, 3 << 24], dtype=np.uint64))]
     [[16777216, 50331648, 50331648], [1, 0, 2]]
     """
-    if len(hashes) > int(ROW_MASK):
+    if len(hashes) > ROW_MASK:
         order = np.argsort(hashes, kind="stable")
         return hashes[order], order
     packed = hashes | np.arange(len(hashes), dtype=np.uint64)
     packed.sort()
-    return packed & ~ROW_MASK, (packed & ROW_MASK).astype(np.int64)
+    return packed & HASH_MASK, (packed & ROW_MASK).astype(np.int64)
 
 
 def find_duplicate_hashes(tables: Sequence[HashTable], after_partition: Callable[[], None] = lambda: None) -> HashTable:
@@ -104,13 +111,13 @@ def find_duplicate_hashes(tables: Sequence[HashTable], after_partition: Callable
         after_partition: Called after each partition of the hashes, to release memory.
 
     >>> tables = [np.array([1 << 24, 2 << 24 | 5], dtype=np.uint64), np.array([2 << 24], dtype=np.uint64)]
-    >>> find_duplicate_hashes(tables) >> ROW_SHIFT
+    >>> find_duplicate_hashes(tables) >> ROW_BITS
     array([2], dtype=uint64)
     """
-    duplicates = [NO_HASHES]
+    duplicates = [no_hashes()]
     for low, high in _iter_partitions():
         parts = [table[np.searchsorted(table, low) : np.searchsorted(table, high, side="right")] for table in tables]
-        hashes = np.concatenate([NO_HASHES, *parts]) & ~ROW_MASK
+        hashes = np.concatenate([no_hashes(), *parts]) & HASH_MASK
         hashes.sort()
         duplicates.append(sorted_unique(hashes[1:][hashes[1:] == hashes[:-1]]))
         after_partition()
@@ -119,7 +126,7 @@ def find_duplicate_hashes(tables: Sequence[HashTable], after_partition: Callable
 
 def find_common_hashes(tables: Sequence[HashTable], other_tables: Sequence[HashTable]) -> HashTable:
     """Return the hashes of *tables* that occur in *other_tables* too."""
-    hashes = sorted_unique(np.concatenate([NO_HASHES, *tables]) & ~ROW_MASK)
+    hashes = sorted_unique(np.concatenate([no_hashes(), *tables]) & HASH_MASK)
     is_common = np.zeros(len(hashes), dtype=np.bool_)
     for table in other_tables:
         is_common[find_candidate_rows(table, hashes)[0]] = True
@@ -143,7 +150,7 @@ def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction
         Two arrays of equal length: positions times 2⁶⁴, and for each of them a row.
     """
     low, high = map(scale_position, bucket)
-    parts = [(NO_HASHES, rows_of_table(NO_HASHES))]
+    parts = [(no_hashes(), rows_of_table(no_hashes()))]
     if low < high:
         seed_hash, first, last = _hash_seed(seed), np.uint64(low), np.uint64(high - 1)
         length = choose_block(MIXED_ENTRIES)
@@ -162,12 +169,12 @@ def scale_position(position: Fraction) -> int:
 
 
 def _hash_seed(seed: str) -> np.uint64:
-    return np.uint64(hash64(seed.encode())) & ~ROW_MASK
+    return np.uint64(hash64(seed.encode()) & HASH_MASK)
 
 
 def _mix_hashes(entries: HashTable, seed_hash: np.uint64, mixed: HashTable, spare: HashTable) -> HashTable:
     """Return the positions of *entries* in *mixed*; *spare* is overwritten."""
-    np.right_shift(entries, ROW_SHIFT, out=mixed)
+    np.right_shift(entries, ROW_BITS, out=mixed)
     mixed ^= seed_hash
     mixed += np.uint64(MIX_INCREMENT)
     for shift, factor in MIX_STEPS:

@@ -14,14 +14,13 @@ question first needs the bitmap of a value, those of the parts are joined, and t
 #   joined rows         0 … 1,439,999 | …0,009 | …0,049
 #   bitmap of a value   closed up     | shifted| shifted
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import accumulate, chain, islice
-from typing import overload
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, overload
 
 from audience.index.schema.value_types import StringSequence
 from audience.index.storage.bitmap_forms import measure_form
@@ -47,6 +46,10 @@ from audience.language.ast import (
     Split,
     Top,
 )
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_JOINED_ROWS = 1 << 21  # of a shard that is joined with others, to at most twice as many
 DELTA_FRACTION = 4  # a shard of such a part of it is a delta, which is joined with any
@@ -96,7 +99,7 @@ class JoinedShard(Shard):
     change_count = 0  # since the first shard that this one goes on with
     _earlier_attributes: JoinedAttributes | None = None
 
-    def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: "Sequence[JoinedShard]" = ()):
+    def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: Sequence[JoinedShard] = ()):
         self.parts = tuple(parts)
         self.closed = _close_parts(parts, known)
         first = self.parts[0]
@@ -138,7 +141,7 @@ class JoinedShard(Shard):
         others = sum(len(part.deleted or NO_ROWS) for part in parts) - (row_count - self.row_count)
         return has_all and others <= row_count * self.find_max_ratio(others)
 
-    def with_parts(self, parts: Sequence[Shard], cache: RowSetCache) -> "JoinedShard":
+    def with_parts(self, parts: Sequence[Shard], cache: RowSetCache) -> JoinedShard:
         """Return the shard with *parts* that it `becomes`; everything that was read is shared."""
         shard = copy(self)
         shard.parts = tuple(parts)
@@ -153,10 +156,10 @@ class JoinedShard(Shard):
             shard.change_count += 1
         return shard
 
-    def _count_common_parts(self, other: "JoinedShard") -> int:
+    def _count_common_parts(self, other: JoinedShard) -> int:
         return count_equal(self.numbering.files, other.numbering.files)
 
-    def _follow(self, earlier: "JoinedShard") -> None:
+    def _follow(self, earlier: JoinedShard) -> None:
         """Take from *earlier*, whose first part is the same, what is still right when it is asked for."""
         self.earlier_bitmaps = earlier.pass_bitmaps_on(self.numbering)
         self.change_count = earlier.change_count + 1

@@ -7,16 +7,20 @@ first: that takes longer than to look up ranks that are stored as they are.
 #   rank of a row    1 0000 0000 0000 0101     listed: the lower 16 bits; the upper ones are slices
 #   table at 5       0000 0010                 flags: 5 is not wanted, 5 + 2 ** 16 is
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from audience.index.storage.arrow_file import TAKEN_SIZE, take_bytes
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
 from audience.index.storage.packed_numbers import choose_parts
 from audience.index.storage.packed_words import WordBytes, clear_from, word_count, words_to_bitmap
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LISTED_BITS = 16  # of a rank, which are stored in two bytes
 MAX_UPPER_BITS = 3  # beside them: a byte of the table has as many flags as they have values

@@ -8,18 +8,21 @@ a decision diagram, in which equal parts are one. Few ranges of numbers, and reg
 #                             └───── 1 ──▶ all          bit 1 is 1: all
 #                                                       so: the rows of bit 1, or of bit 0
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
 from audience.index.storage.packed_numbers import KEPT, PADDING_WORDS
 from audience.index.storage.packed_words import WordBytes, clear_from, word_count, words_to_bitmap
 from audience.index.storage.word_programs import ALL_ROWS, NO_ROWS, ProgramWriter, Value, WordProgram, take_steps
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_STEPS = 350  # more take as long as a table in which the number of every row is looked up
 BLOCK_WORDS = 8 * CONTAINER_WORDS  # of each slice

@@ -4,23 +4,24 @@ Slice i has the rows whose number has bit i set. The slices of a block are trans
 number of every row.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from typing import TYPE_CHECKING, Any
 
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
 from audience.index.storage.packed_words import WordBytes, clear_from, load_bytes, word_count, words_to_bitmap
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 ONES = 0x0101_0101_0101_0101
 PADDING_WORDS = 40  # between slices: numpy is slower if they are a multiple of 4,096 bytes apart
 BLOCK_WORDS = 16 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
-SWAPPED_BITS = tuple(
-    (distance, np.uint64(mask)) for distance, mask in ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
-)
+SWAPPED_BITS = ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
 LOWER_BITS, MAX_UPPER_BITS = (
     16,
     3,

@@ -4,18 +4,21 @@ Roaring bitmaps are combined two at a time, and each result is a new bitmap. Cou
 have a row takes some sixty steps, which are several times faster on words that are changed in place.
 """
 
-from typing import TypeAlias
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from audience.index.storage import croaring
 from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NO_RUN_COOKIE = 12346  # https://github.com/RoaringBitmap/RoaringFormatSpec
 
-WordBytes: TypeAlias = NDArray[np.uint8]  # of packed words; they need not be aligned, and may be read-only
+WordBytes: TypeAlias = "NDArray[np.uint8]"  # of packed words; they need not be aligned, and may be read-only
 
 
 def word_count(row_count: int) -> int:

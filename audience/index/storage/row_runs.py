@@ -3,20 +3,23 @@
 Runs of several bitmaps that overlap say how many of them have a row, without any of its other rows.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from audience.index.storage.bitmaps import CONTAINER_ROWS, BitMap, RowNumbers, bitmap_to_rows, rows_to_bitmap
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RUN_COOKIE, MIN_OFFSET_CONTAINERS = 12347, 4  # https://github.com/RoaringBitmap/RoaringFormatSpec
 COOKIE_BITS = 16
 MAX_LISTED_ROWS = 3  # a run, on average: bitmaps of short runs are made of their rows
 
-Halves = NDArray[np.uint16]
-Number = TypeVar("Number", np.uint32, np.int64)
+Halves: TypeAlias = "NDArray[np.uint16]"
+Number = TypeVar("Number", "np.uint32", "np.int64")
 
 
 class Runs(NamedTuple):

@@ -1,15 +1,16 @@
 """Shard of an index, open for reading: bitmaps, ids and hash tables, each verified before it is used."""
 
+from __future__ import annotations
+
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from operator import sub
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
 from audience.errors import DamagedError
@@ -18,6 +19,7 @@ from audience.index.storage import arrow_file, bitmaps, id_lookup
 from audience.index.storage.arrow_file import ArrowTable
 from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
+from audience.index.storage.block_checksums import checksums_of_file, open_checksum_file, read_block_checksums
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup, StoredIds
 from audience.index.storage.device_numbers import Numbers
@@ -40,13 +42,18 @@ from audience.index.storage.packed_words import WordBytes, fill_words, view_word
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.shard_group import ShardGroup
 from audience.index.storage.shard_numbers import ShardNumbers
-from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
+from audience.index.storage.verified_file import VerifiedFile
 from audience.index.storage.viewed_words import ViewedWords
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_CACHED_OPERANDS = 4_096  # expressions
 MIN_VERIFIED_TOGETHER = 32  # bitmaps
+MAX_SUBTRACTED_SINGLY = 1 << 12  # offsets: of more, NumPy is worth its import
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
 
 
@@ -82,10 +89,10 @@ class Shard:
         self.group = ShardGroup((self,))
         checksums = self._open_file(storage, CHECKSUMS)
         self.is_remote = checksums.is_remote
-        self._checksum_file = VerifiedFile(checksums, partial(_hash_checksums, checksums, files.checksum))
-        load_checksums = lru_cache(1)(partial(_read_checksums, self._checksum_file))
+        self._checksum_file = open_checksum_file(checksums, files.checksum)
+        load_checksums = lru_cache(1)(partial(read_block_checksums, self._checksum_file))
         self._data_files = {
-            kind: VerifiedFile(self._open_file(storage, kind), partial(_checksums_of_file, load_checksums, kind))
+            kind: VerifiedFile(self._open_file(storage, kind), partial(checksums_of_file, load_checksums, kind))
             for kind in DATA_FILES
         }
 
@@ -115,7 +122,7 @@ class Shard:
         file.read(stop, len(file.data))
         return ArrowTable(file.data)
 
-    def with_deleted(self, deleted: BitMap | None, cache: RowSetCache | None = None) -> "Shard":
+    def with_deleted(self, deleted: BitMap | None, cache: RowSetCache | None = None) -> Shard:
         """Return the shard with other deleted rows; everything that was read is shared, cached results are not."""
         shard = copy(self)
         shard._set_deleted(deleted, RowSetCache(0) if cache is None else cache)
@@ -149,36 +156,44 @@ class Shard:
         return self._tag_table.column(name)
 
     @cached_property
-    def _cardinalities(self) -> NDArray[np.uint32]:
-        return arrow_file.as_uint32(self.value_column("cardinality"))
+    def cardinalities(self) -> memoryview:
+        """Return the number of rows of every bitmap."""
+        return self._tag_table.view_numbers("cardinality", "I")
 
     @cached_property
-    def _value_strings(self) -> arrow_file.ArrowArray:
-        return self.value_column("value")
+    def _value_strings(self) -> tuple[memoryview, memoryview]:
+        return self._tag_table.view_strings("value")
 
     @cached_property
-    def _bitmap_bounds(self) -> NDArray[np.int64]:
-        """Where each bitmap begins in the tags file, and where the last one ends."""
-        offsets, data = self._tag_table.buffer_locations("bitmap")[1:]
+    def _bitmap_bounds(self) -> memoryview:
+        """Where each bitmap begins behind the first one, and where the last one ends."""
+        offsets = self._tag_table.buffer_locations("bitmap")[1]
         self._data_files[TAGS].read_buffer(offsets)
-        bounds = arrow_file.read_offsets(self._data_files[TAGS].data, offsets, len(self._tag_table))
-        return bounds + (data[0] if data else 0)
+        return arrow_file.view_offsets(self._data_files[TAGS].data, offsets)
+
+    @cached_property
+    def _first_bitmap(self) -> int:
+        """Where the first bitmap begins in the tags file."""
+        data = self._tag_table.buffer_locations("bitmap")[2]
+        return data[0] if data else 0
 
     @cached_property
     def bitmap_sizes(self) -> Sequence[int]:
         """Return the stored size of every bitmap, in bytes; a list of a hundred thousand numbers takes 5 ms to make."""
-        return array("q", np.diff(self._bitmap_bounds).tobytes())
+        bounds = self._bitmap_bounds
+        if len(bounds) <= MAX_SUBTRACTED_SINGLY:
+            return array("q", map(sub, bounds[1:], bounds[:-1]))
+        return array("q", np.diff(np.asarray(bounds)).tobytes())
 
     def attribute_values(self, attribute: StoredAttribute) -> arrow_file.LazyStrings:
         """Return the stored values of *attribute*, in order."""
-        return arrow_file.LazyStrings(self._value_strings, attribute.start, attribute.value_count)
+        return arrow_file.LazyStrings(*self._value_strings, attribute.start, attribute.value_count)
 
     def hash_values(self, attribute: StoredAttribute) -> str:
         """Return a checksum of the stored values of *attribute*; those of two shards are equal if their values are."""
-        offsets, data = arrow_file.view_string_buffers(self._value_strings)
-        assert offsets is not None, "values are strings"
+        offsets, text = self._value_strings
         own = offsets[attribute.start : attribute.start + attribute.value_count + 1]
-        return hash128(np.diff(own).data) + hash128(data[own[0] : own[-1]].data)
+        return hash128(np.diff(np.asarray(own)).data) + hash128(text[own[0] : own[-1]])
 
     def rows_by_value(self, attribute: StoredAttribute) -> dict[str, list[int]]:
         """Return the rows of the tags file that hold each value of *attribute*, which has a bitmap for each."""
@@ -276,9 +291,9 @@ class Shard:
 
     def view_words(self, tag_rows: range) -> list[WordBytes | None]:
         """Return the bytes of bitmaps in consecutive rows, read together; None for one that is not packed words."""
-        first, *_, last = self._bitmap_bounds[tag_rows.start : tag_rows.stop + 1].tolist()
+        first, last = (self._first_bitmap + self._bitmap_bounds[row] for row in (tag_rows.start, tag_rows.stop))
         self._data_files[TAGS].read(first, last)
-        stored = [(self._read_serialized(row), int(self._cardinalities[row])) for row in tag_rows]
+        stored = [(self._read_serialized(row), self.cardinalities[row]) for row in tag_rows]
         return [view_word_bytes(data, self.row_count, cardinality) for data, cardinality in stored]
 
     def load_bitmaps(self, tag_rows: Collection[int]) -> list[BitMap]:
@@ -290,15 +305,16 @@ class Shard:
 
     def read_bitmaps(self, tag_rows: list[int]) -> list[BitMap]:
         """Return the bitmaps in several rows of the tags file, which are not kept."""
-        starts, stops = self._bitmap_bounds[:-1][tag_rows], self._bitmap_bounds[1:][tag_rows]
+        bounds = np.asarray(self._bitmap_bounds) + self._first_bitmap
+        starts, stops = bounds[:-1][tag_rows], bounds[1:][tag_rows]
         return list(map(self._deserialize_bitmap, tag_rows, self._data_files[TAGS].read_spans(starts, stops)))
 
     def _read_bitmap(self, tag_row: int) -> BitMap:
         return self._deserialize_bitmap(tag_row, self._read_serialized(tag_row))
 
     def _read_serialized(self, tag_row: int) -> memoryview:
-        start, stop = self._bitmap_bounds[tag_row : tag_row + 2].tolist()
-        return self._data_files[TAGS].read(start, stop)
+        first, bounds = self._first_bitmap, self._bitmap_bounds
+        return self._data_files[TAGS].read(first + bounds[tag_row], first + bounds[tag_row + 1])
 
     def _deserialize_bitmap(self, tag_row: int, data: memoryview) -> BitMap:
         path = self._data_files[TAGS].path
@@ -306,7 +322,7 @@ class Shard:
             bitmap = bitmaps.deserialize_bitmap(data, path)
         except DamagedError:
             return bitmaps.deserialize_bitmap(data, f"{path}{self._describe_bitmap(tag_row)}")  # raises with the name
-        if len(bitmap) != self._cardinalities[tag_row]:
+        if len(bitmap) != self.cardinalities[tag_row]:
             raise damaged_error(path, self._describe_bitmap(tag_row))
         return bitmap
 
@@ -383,11 +399,11 @@ class Shard:
 
     def has_every_id(self, column: IdColumn) -> bool:
         """Return whether every device has an id in a column."""
-        return column in self.id_columns and not self._id_table.column(column.stored_name).null_count
+        return column in self.id_columns and not self._id_table.has_nulls(column.stored_name)
 
     def has_id_lists(self, column: IdColumn) -> bool:
         """Return whether a device may have several ids in a column."""
-        return column in self.id_columns and arrow_file.is_list(self._id_table.column(column.stored_name))
+        return column in self.id_columns and self._id_table.has_lists(column.stored_name)
 
     def is_json_safe(self, column: IdColumn) -> bool:
         """Return whether JSON writes all ids of a column without escapes."""
@@ -459,7 +475,7 @@ class Shard:
 
     def block_checksums(self, kind: str) -> NDArray[np.uint64]:
         """Return the checksums that the blocks of a data file should have."""
-        return self._data_files[kind].checksums()
+        return np.asarray(self._data_files[kind].checksums(), dtype=np.uint64)
 
     def iter_files(self) -> Iterator[tuple[str, memoryview]]:
         """Iterate over the names and bytes of all files, which `verify` has loaded before."""
@@ -480,20 +496,3 @@ class Shard:
         """Read and verify every file. Raises DamagedError for the first damaged one."""
         for file in (self._checksum_file, *self._data_files.values()):
             file.verify()
-
-
-def _hash_checksums(file: StoredFile, checksum: str) -> NDArray[np.uint64]:
-    """Return the block checksums of the file of checksums, whose own *checksum* is in the manifest."""
-    return hash_blocks(read_whole(file, checksum))
-
-
-def _read_checksums(file: VerifiedFile) -> dict[str, NDArray[np.uint64]]:
-    """Return the block checksums of each data file."""
-    table = ArrowTable(file.read(0, len(file.data)))
-    file_numbers = arrow_file.as_numpy(table.column("file"), np.uint8)
-    checksums = arrow_file.as_numpy(table.column("xxh3"), np.uint64)
-    return {kind: checksums[file_numbers == number] for number, kind in enumerate(DATA_FILES)}
-
-
-def _checksums_of_file(load: Callable[[], Mapping[str, NDArray[np.uint64]]], kind: str) -> NDArray[np.uint64]:
-    return load()[kind]

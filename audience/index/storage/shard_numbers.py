@@ -1,9 +1,9 @@
 """Numbers of the devices of a shard: consecutive ones of one partition, or a column beside the ids."""
 
-from functools import cached_property
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.index.storage.device_numbers import (
@@ -17,6 +17,10 @@ from audience.index.storage.device_numbers import (
 )
 from audience.index.storage.layout import ShardFiles
 from audience.index.storage.verified_file import VerifiedFile
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class ShardNumbers:

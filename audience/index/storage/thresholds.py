@@ -9,12 +9,11 @@ Four algorithms give the same result; the one that is estimated to be the fastes
 - otherwise: packed words, added as the columns of binary numbers are added by hand
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from audience.index.storage.bitmap_forms import BitmapForm
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, intersect, rows_to_bitmap, union
@@ -22,6 +21,10 @@ from audience.index.storage.croaring import Words
 from audience.index.storage.kept_forms import KeptForm, KeptForms
 from audience.index.storage.packed_words import clear_from, fill_words, word_count, words_to_bitmap
 from audience.index.storage.row_runs import SortedRuns
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Measured costs, in nanoseconds. Those of merging are of two levels; a level more costs as much again, or twice that.
 MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 200, 2.5, 4, 2_500

@@ -3,28 +3,35 @@
 Each block of 64 KiB has its own checksum, so that a query loads and verifies only the blocks that it needs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from audience._fs.checksums import hash64, hash128
 from audience.index.storage.published import StoredFile, damaged_error
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCK_BYTES = 1 << 16
 READ_BYTES = 16 * BLOCK_BYTES  # of a file that is hashed
 MAX_LOADED_BLOCKS = 64  # that are loaded together, before the first of them is verified
 
 
-def hash_blocks(data: memoryview) -> NDArray[np.uint64]:
+def hash_blocks(data: memoryview) -> array[int]:
     """Return the checksum of each block of *data*.
 
     >>> len(hash_blocks(memoryview(bytes(BLOCK_BYTES + 1))))
     2
     """
     starts = range(0, len(data), BLOCK_BYTES)
-    return np.array([hash64(data[start : start + BLOCK_BYTES]) for start in starts], dtype=np.uint64)
+    return array("Q", (hash64(data[start : start + BLOCK_BYTES]) for start in starts))
 
 
 def hash_file_blocks(path: Path) -> NDArray[np.uint64]:
@@ -34,8 +41,8 @@ def hash_file_blocks(path: Path) -> NDArray[np.uint64]:
     hide that of a read.
     """
     with path.open("rb") as file:
-        pieces = [hash_blocks(memoryview(piece)) for piece in iter(lambda: file.read(READ_BYTES), b"")]
-    return np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
+        pieces = (hash_blocks(memoryview(piece)) for piece in iter(lambda: file.read(READ_BYTES), b""))
+        return np.array(list(chain.from_iterable(pieces)), dtype=np.uint64)
 
 
 def read_whole(file: StoredFile, checksum: str) -> memoryview:
@@ -53,16 +60,19 @@ class VerifiedFile:
     the blocks; it is called when the first block is needed.
     """
 
-    def __init__(self, file: StoredFile, load_checksums: Callable[[], NDArray[np.uint64]]):
+    def __init__(self, file: StoredFile, load_checksums: Callable[[], Sequence[int] | memoryview]):
         self.path = file.path
         self.data = file.data
         self.is_remote = file.is_remote
         self._file = file
         self._load_checksums = load_checksums
         self._is_verified = bytearray(-(-len(file.data) // BLOCK_BYTES))  # of each block, 0 or 1
-        self._verified_blocks = np.frombuffer(self._is_verified, dtype=np.bool_)  # the same memory
 
-    def checksums(self) -> NDArray[np.uint64]:
+    @cached_property
+    def _verified_blocks(self) -> NDArray[np.bool_]:
+        return np.frombuffer(self._is_verified, dtype=np.bool_)  # the same memory
+
+    def checksums(self) -> Sequence[int] | memoryview:
         """Return the checksum that each block should have."""
         return self._load_checksums()
 
@@ -70,7 +80,7 @@ class VerifiedFile:
         """Return the bytes from *start* up to *stop*. Raises DamagedError if a block of them is damaged."""
         first, last = start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)
         if self._is_verified.find(0, first, last) >= 0:
-            self._verify_blocks(np.flatnonzero(~self._verified_blocks[first:last]) + first)
+            self._verify_blocks([block for block in range(first, last) if not self._is_verified[block]])
         return self.data[start:stop]
 
     def read_buffer(self, location: tuple[int, int] | None) -> None:
@@ -83,7 +93,7 @@ class VerifiedFile:
         edges = np.zeros(len(self._verified_blocks) + 1, dtype=np.int64)
         np.add.at(edges, starts // BLOCK_BYTES, 1)
         np.subtract.at(edges, -(-stops // BLOCK_BYTES), 1)
-        self._verify_blocks(np.flatnonzero((np.cumsum(edges[:-1]) > 0) & ~self._verified_blocks))
+        self._verify_blocks(np.flatnonzero((np.cumsum(edges[:-1]) > 0) & ~self._verified_blocks).tolist())
         return [self.data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
 
     def verify_rows(self, start: int, width: int, rows: NDArray[np.uint32]) -> None:
@@ -98,7 +108,7 @@ class VerifiedFile:
             stop_rows = -(-((unverified + 1) * BLOCK_BYTES - start) // width)
             bounds = np.searchsorted(rows, np.concatenate([first_rows, stop_rows]).astype(np.uint32))
             has_row = bounds[: len(unverified)] < bounds[len(unverified) :]
-            self._verify_blocks(unverified[has_row])
+            self._verify_blocks(unverified[has_row].tolist())
 
     def contains_any(self, start: int, stop: int, byte_values: bytes) -> bool:
         """Return whether any byte from *start* up to *stop* is one of *byte_values*."""
@@ -113,27 +123,26 @@ class VerifiedFile:
 
     def verify(self) -> None:
         """Verify all blocks, also those that were verified before."""
-        self._verified_blocks[:] = False
+        self._is_verified[:] = bytes(len(self._is_verified))
         self.read(0, len(self.data))
 
-    def _verify_blocks(self, blocks: NDArray[np.int64]) -> None:
+    def _verify_blocks(self, blocks: Sequence[int]) -> None:
         checksums = self._load_checksums()
-        runs = list(_find_runs(blocks.tolist()))
+        runs = list(_find_runs(blocks))
         self._file.load_ranges([(first * BLOCK_BYTES, last * BLOCK_BYTES) for first, last in runs])
         for first, last in runs:
             self._file.load(first * BLOCK_BYTES, last * BLOCK_BYTES)
             for block in () if self._are_intact(first, last, checksums) else range(first, last):
                 if not self._are_intact(block, block + 1, checksums) and not self._is_intact_again(block, checksums):
                     raise damaged_error(self.path)
-            self._verified_blocks[first:last] = True
+            self._is_verified[first:last] = b"\1" * (last - first)
 
-    def _are_intact(self, first: int, last: int, checksums: NDArray[np.uint64]) -> bool:
+    def _are_intact(self, first: int, last: int, checksums: Sequence[int] | memoryview) -> bool:
         starts = range(first * BLOCK_BYTES, last * BLOCK_BYTES, BLOCK_BYTES)
         found = [hash64(self.data[start : start + BLOCK_BYTES]) for start in starts]
-        expected: list[int] = checksums[first:last].tolist()
-        return found == expected
+        return found == list(checksums[first:last])
 
-    def _is_intact_again(self, block: int, checksums: NDArray[np.uint64]) -> bool:
+    def _is_intact_again(self, block: int, checksums: Sequence[int] | memoryview) -> bool:
         """Load a damaged block again if it was a copy. Return whether it is intact now."""
         start = block * BLOCK_BYTES
         return self._file.reload(start, start + BLOCK_BYTES) and self._are_intact(block, block + 1, checksums)

@@ -8,11 +8,11 @@ format first. Its frozen format holds containers as they are in memory, so that 
 #   numpy    words[0:1024]          words[1024:2048]
 #   view     container 0            container 1
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from audience.index.storage import packed_words, word_memory
 from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap
@@ -25,6 +25,10 @@ from audience.index.storage.croaring import (
     load_frozen_view,
     load_view_copier,
 )
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FROZEN_COOKIE, BITSET_CONTAINER = 13766, 1
 SAMPLED_WORDS = 16  # of a container
@@ -63,7 +67,7 @@ class ViewedWords:
             return int(np.bitwise_count(self.words).sum(dtype=np.int64))
         return choose_operations(self.words.nbytes).intersection_cardinality(self._view, self._view)
 
-    def count_shared(self, other: "ViewedWords") -> int:
+    def count_shared(self, other: ViewedWords) -> int:
         """Return the number of bits that are set in both, which are as many words.
 
         >>> first, second = ViewedWords(10), ViewedWords(10)
@@ -75,7 +79,7 @@ class ViewedWords:
             return int(np.bitwise_count(self.words & other.words).sum(dtype=np.int64))
         return choose_operations(self.nbytes).intersection_cardinality(self._view, other._view)
 
-    def find_shared(self, other: "ViewedWords") -> BitMap | None:
+    def find_shared(self, other: ViewedWords) -> BitMap | None:
         """Return the rows whose bits are set in both, which are as many words; None if `to_bitmap` is faster.
 
         CRoaring intersects words as fast as numpy, and makes a bitmap at once. Only arrays take it longer.
@@ -89,7 +93,7 @@ class ViewedWords:
             return None
         return choose_operations(self.nbytes).intersection(self._view, other._view)
 
-    def find_lacking(self, other: "ViewedWords") -> BitMap | None:
+    def find_lacking(self, other: ViewedWords) -> BitMap | None:
         """Return the rows whose bits are set here and not in *other*, as `find_shared`."""
         if self._view is None or other._view is None or _has_arrays(self._sample() & ~other._sample()):
             return None

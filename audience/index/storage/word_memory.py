@@ -6,15 +6,20 @@ fifth longer than with pages of 2 MB. Words of about one large shard share slabs
 
 #   slab   slot 0 │ slot 1 │ … │ slot 31        of one size; a slot whose words are no longer used is given back
 
+from __future__ import annotations
+
 import mmap
 from collections import deque
 from contextlib import suppress
 from itertools import count
 from threading import Lock
+from typing import TYPE_CHECKING
 from weakref import finalize
 
-import numpy as np
-from numpy.typing import NDArray
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_BYTES, MIN_BYTES = (1 << 19) + 1_024, 7 << 16  # of 4 Mi rows and what is kept after them
 SLOT_BYTES = (1 << 19) + 2 * mmap.PAGESIZE

@@ -9,18 +9,19 @@ steps are taken. Operands are read once, and no memory is allocated for intermed
 #     invert      2    → 4
 #     bitwise_and 3, 4 → 3  the result
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
-
 from audience.index.storage.bitmaps import BitMap, RowSet
 from audience.index.storage.cache import CacheKey
 from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.viewed_words import ViewedWords
+from audience.lazy_imports import np
 
 BUFFER_WORDS = 1 << 18  # of all buffers together: two megabytes; with half of it, fifty operands take a tenth longer
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 16
@@ -54,7 +55,7 @@ class Value(NamedTuple):
     slot: int | None
     complemented: bool = False
 
-    def __invert__(self) -> "Value":
+    def __invert__(self) -> Value:
         return Value(self.slot, not self.complemented)
 
 

@@ -5,6 +5,8 @@ every pair is made by a call for its device or by one for its tag, which for tag
 tags with more calls, only the devices that fill the last one count: without them that call is saved.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 

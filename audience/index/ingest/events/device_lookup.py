@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import bitmaps, id_column, id_search, polars_bridge
 from audience.index.storage.device_numbers import Numbers, number_type
-from audience.index.storage.id_lookup import ROW_MASK, HashTable, rows_of_table
+from audience.index.storage.id_lookup import HASH_MASK, HashTable, rows_of_table
 from audience.index.storage.shard import SPARSE_RATIO, Shard
 
 
@@ -83,7 +83,7 @@ def _find_candidates(table: HashTable, hashes: HashTable) -> tuple[NDArray[np.in
     while len(at):
         is_inside = entries < len(table)
         at, entries = at[is_inside], entries[is_inside]
-        is_match = (table[entries] & ~ROW_MASK) == hashes[at]
+        is_match = (table[entries] & HASH_MASK) == hashes[at]
         at, entries = at[is_match], entries[is_match]
         found_at.append(at)
         found_entries.append(entries)

@@ -32,7 +32,7 @@ from audience.index.storage.events.removal import drop_batches, find_batch_numbe
 from audience.index.storage.events.stored_values import StoredValues
 from audience.index.storage.events.writer import EventRows, PropertyRows, write_event_file
 from audience.index.storage.id_column import hash_ids
-from audience.index.storage.id_lookup import NO_HASHES, HashTable
+from audience.index.storage.id_lookup import HashTable, no_hashes
 from audience.index.storage.manifest import EventFile, Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
@@ -135,7 +135,7 @@ def _match_batch(batch: RecordedBatch, source: RecordSource, first_new: int) -> 
 
 def _find_new_devices(shards: Sequence[Shard], column: IdColumn, first_new: int) -> tuple[list[Shard], HashTable]:
     """Return the shards with devices whose number is *first_new* or higher, and the hashes of the ids of these."""
-    found, hashes = list[Shard](), [NO_HASHES]
+    found, hashes = list[Shard](), [no_hashes()]
     for shard in shards:
         rows = bitmaps.bitmap_to_rows(shard.live_rows)
         rows = rows[shard.device_numbers(rows) >= first_new]

@@ -5,19 +5,22 @@ where no sum can be larger; else as several digits of 32 bits, of which each is 
 without a division: it is above a bound if the sum of the differences from the bound is above 0.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from operator import eq, ge, gt, le, lt
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from audience.index.storage.events.segment import EventProperty
 from audience.language.ast import AggregateOp
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DIGIT_BITS = 32
 MAX_DIRECT_SUM = 1 << 62
@@ -26,8 +29,8 @@ DENSE_RATIO = 8  # sums are kept for all numbers of devices unless fewer than on
 
 COMPARISONS: Mapping[AggregateOp, Callable[[Any, int], Any]] = {"<": lt, "<=": le, "=": eq, ">=": ge, ">": gt}
 
-Numbers: TypeAlias = NDArray[np.uint32]
-Digits: TypeAlias = NDArray[np.int64]  # a row for each digit, the lowest first; the highest has the sign
+Numbers: TypeAlias = "NDArray[np.uint32]"
+Digits: TypeAlias = "NDArray[np.int64]"  # a row for each digit, the lowest first; the highest has the sign
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ shards of a snapshot whose numbers are of one partition; each shard then has the
 #   shard of the numbers 6 to 9      rows 1, 2
 #   shard of the numbers 9, 7, 8     rows 1, 2
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-
-import numpy as np
 
 from audience.index.query.events.aggregates import (
     DaySums,
@@ -47,6 +47,7 @@ from audience.language.ast import (
     Has,
     all_of,
 )
+from audience.lazy_imports import np
 
 EXTREME_SIDES: Sequence[tuple[CompareOp, CompareOp]] = (("<", "<="), (">", ">="))  # of the smallest, of the largest
 GATHER_RATIO = 64  # rows of a shard are looked up one by one if fewer than one in so many numbers fits

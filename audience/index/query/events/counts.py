@@ -9,16 +9,20 @@ where few have any.
 #   further events     2         0   1           digit 0        d4    (1)
 #                                                digit 1  d1          (2)
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from audience.index.storage import croaring
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows
 from audience.index.storage.packed_words import word_count, words_to_bitmap
 from audience.index.storage.thresholds import LOADED_OPERANDS, WordSum
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Measured costs, in nanoseconds.
 ADDED_WORD, LOADED_DEVICE, SORTED_DEVICE = 1.5, 1.3, 80.0

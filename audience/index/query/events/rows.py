@@ -4,13 +4,13 @@ A condition is compared with the sorted distinct values of a property once. What
 code is a wanted one. An event without the property has the code 0, and fits no comparison.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from operator import eq, ge, le
+from typing import TYPE_CHECKING, TypeAlias
 
 from audience.index.query.pattern_search import find_matching_positions
 from audience.index.schema.columns import Role
@@ -44,12 +44,16 @@ from audience.language.ast import (
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.patterns import read_pattern
+from audience.lazy_imports import np
 
-Mask: TypeAlias = NDArray[np.bool_]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Mask: TypeAlias = "NDArray[np.bool_]"
 RowMask: TypeAlias = Callable[[int, int], Mask]  # of the rows from a start to a stop
 
 FLAG: Role = "tags"  # of a Boolean property; its only value is its name
-COMPARISONS = {"at least": np.greater_equal, "at most": np.less_equal, "exactly": np.equal}
+COMPARISONS = {"at least": ge, "at most": le, "exactly": eq}
 MAX_COMPARED_RANGES = 3  # of codes; for more, each code is looked up
 
 

@@ -47,11 +47,6 @@ DELIVERED_PROPERTIES: Mapping[str, Role] = dict.fromkeys(
 )
 
 
-def has_events(expr: Expr) -> bool:
-    """Return whether *expr* has a condition about events."""
-    return any(isinstance(node, EventAtom) for node in walk_operands(expr))
-
-
 def list_events(log: EventLog) -> list[str]:
     """Return the names of the events that can be asked about."""
     return list(dict.fromkeys([*log.names(), DELIVERED]))

@@ -8,14 +8,14 @@ hours, instants and days of another zone, the moments of the events on the days 
 #   36 hours                        ├────────────────┤
 #                                part of it   whole       none
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-import numpy as np
-from numpy.typing import NDArray
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.instant_sets import (
@@ -33,7 +33,11 @@ from audience.index.schema.instant_sets import (
 )
 from audience.language.windows import Comparison, Interval, Period, Window
 from audience.language.zones import DAY, EPOCH_ORDINAL, LocalTimeError, format_instant, offset_at
+from audience.lazy_imports import np
 from audience.span import Span
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAX_KEPT_DAYS = 1 << 16
 FAR_DAYS = 2  # from the day of an instant in UTC; its day in any zone is nearer
@@ -49,7 +53,7 @@ class InstantWindow(Interval):
     instants: InstantSet = ALL_INSTANTS
 
     @classmethod
-    def of(cls, instants: InstantSet) -> "InstantWindow":
+    def of(cls, instants: InstantSet) -> InstantWindow:
         """Return the window of *instants*.
 
         >>> InstantWindow.of(((0, 1_000_000),))

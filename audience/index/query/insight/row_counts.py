@@ -14,7 +14,7 @@ import numpy as np
 from audience.index.query.attribute_rows import bit_slices, rows_with_value
 from audience.index.query.insight.comparison import Counts
 from audience.index.schema.value_types import RankRange
-from audience.index.storage import arrow_file, packed_numbers, packed_words
+from audience.index.storage import packed_numbers, packed_words
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet, bitmap_to_rows, remove_rows
 from audience.index.storage.croaring import choose_operations
 from audience.index.storage.layout import StoredAttribute
@@ -47,7 +47,7 @@ def count_by_rank(attribute: StoredAttribute, shard: Shard, rows: BitMap | None)
     """Return how many of *rows*, which are live, are in the bitmap of each value; None is all live rows."""
     if rows is not None:
         return _count_in_bitmaps(attribute, rows, shard)
-    cardinalities = arrow_file.as_uint32(shard.value_column("cardinality"))[attribute.start : attribute.stop]
+    cardinalities = np.asarray(shard.cardinalities[attribute.start : attribute.stop])
     counts = cardinalities.astype(np.int64)
     return counts - _count_in_bitmaps(attribute, shard.deleted, shard) if shard.deleted else counts
 
@@ -87,7 +87,7 @@ def _subtract_values(attribute: StoredAttribute, shard: Shard) -> BitMap:
     """Return the live rows without any value. Few values, the most frequent ones, are often enough to find none."""
     if attribute.bit_slicing is not None:
         return shard.live_rows - rows_with_value(attribute, shard).bitmap
-    cardinalities = arrow_file.as_uint32(shard.value_column("cardinality"))[attribute.start : attribute.stop]
+    cardinalities = np.asarray(shard.cardinalities[attribute.start : attribute.stop])
     by_frequency = (attribute.start + np.argsort(-cardinalities.astype(np.int64), kind="stable")).tolist()
     missing = shard.live_rows
     for tag_row in by_frequency[:MAX_SUBTRACTED]:

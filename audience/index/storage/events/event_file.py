@@ -9,14 +9,14 @@ A segment has the events of one name, ordered by their day in the zone of the in
 instant. The manifest has the checksum of the checksums.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
 from audience.index.schema.columns import Role
@@ -24,6 +24,10 @@ from audience.index.storage.layout import shard_file
 from audience.index.storage.manifest import EventFile
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.verified_file import BLOCK_BYTES, VerifiedFile
+from audience.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Section: TypeAlias = tuple[int, int]  # start in the file, and size in bytes
 
@@ -85,7 +89,7 @@ class EventDirectory:
     segments: tuple[StoredSegment, ...] = field(default=())
 
     @classmethod
-    def parse(cls, data: memoryview) -> "EventDirectory":
+    def parse(cls, data: memoryview) -> EventDirectory:
         """Return the directory that *data* holds as JSON."""
         fields = orjson.loads(data)
         batches = tuple(EventBatch(tuple(batch["names"]), batch["is_replaceable"]) for batch in fields["batches"])
@@ -123,7 +127,7 @@ class OpenEventFile:
     def __init__(self, storage: Storage, entry: EventFile):
         self.entry = entry
         self._stored = storage.open(shard_file(entry.name), entry.nbytes, entry.checksum)
-        load: Callable[[], NDArray[np.uint64]] = lru_cache(1)(partial(_read_checksums, self._stored, entry))
+        load: Callable[[], memoryview] = lru_cache(1)(partial(_read_checksums, self._stored, entry))
         self._file = VerifiedFile(_LeadingPart(self._stored, entry.checksums_start), load)
 
     @cached_property
@@ -160,9 +164,9 @@ class OpenEventFile:
         self._file.verify()
 
 
-def _read_checksums(file: StoredFile, entry: EventFile) -> NDArray[np.uint64]:
+def _read_checksums(file: StoredFile, entry: EventFile) -> memoryview:
     start, data = entry.checksums_start // BLOCK_BYTES * BLOCK_BYTES, file.data[entry.checksums_start :]
     file.load(start, entry.nbytes)
     if hash128(data) != entry.checksum and not (file.reload(start, entry.nbytes) and hash128(data) == entry.checksum):
         raise damaged_error(file.path)
-    return np.frombuffer(data, dtype=np.uint64)
+    return data.cast("Q")

@@ -1,15 +1,19 @@
 """Log of the events of a snapshot: the segments of each event name, and the range of days that it covers."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from audience.index.schema.columns import Role
 from audience.index.storage.device_numbers import NumberSet
-from audience.index.storage.events.event_file import OpenEventFile, StoredSegment
-from audience.index.storage.events.segment import EventSegment
-from audience.index.storage.manifest import EventRange, Manifest
+from audience.index.storage.manifest import EventFile, EventRange, Manifest
 from audience.index.storage.published import Storage
+
+if TYPE_CHECKING:  # an index without events needs neither
+    from audience.index.storage.events.event_file import OpenEventFile, StoredSegment
+    from audience.index.storage.events.segment import EventSegment
 
 UNION_NBYTES = 1 << 20  # by which the way is chosen in which days are united
 SegmentKey: TypeAlias = tuple[str, str, int | None]  # names of a file and an event, and the first day that is kept
@@ -25,10 +29,10 @@ class Coverage(NamedTuple):
 class EventLog:
     """Events of a snapshot. Files that *previous* has open are shared with it."""
 
-    def __init__(self, storage: Storage, manifest: Manifest, previous: "EventLog | None" = None):
+    def __init__(self, storage: Storage, manifest: Manifest, previous: EventLog | None = None):
         opened = {file.entry: file for file in (previous.files if previous else ())}
         self.files: tuple[OpenEventFile, ...] = tuple(
-            opened.get(entry) or OpenEventFile(storage, entry) for entry in manifest.event_files
+            opened.get(entry) or _open_file(storage, entry) for entry in manifest.event_files
         )
         self.ranges = manifest.event_ranges
         self._opened: dict[SegmentKey, EventSegment] = dict(previous._opened) if previous else {}
@@ -49,6 +53,8 @@ class EventLog:
         key = file.entry.name, stored.event, first_day
         segment = self._opened.get(key)
         if segment is None or segment.file is not file:
+            from audience.index.storage.events.segment import EventSegment
+
             segment = self._opened[key] = EventSegment(file, stored, first_day)
         return segment
 
@@ -90,3 +96,9 @@ class EventLog:
             for segment in self.segments(event)
             for day in range(len(segment.days))
         )
+
+
+def _open_file(storage: Storage, entry: EventFile) -> OpenEventFile:
+    from audience.index.storage.events.event_file import OpenEventFile
+
+    return OpenEventFile(storage, entry)

@@ -1,24 +1,25 @@
 """Segment of events: all events of one name in one file, read day by day or row by row."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import ValueType, value_type_of
 from audience.index.storage.bitmaps import BitMap, deserialize_bitmap
 from audience.index.storage.events.event_file import OpenEventFile, StoredProperty, StoredSegment
 from audience.index.storage.events.stored_values import Integers, StoredValues
+from audience.lazy_imports import np
 
-CODE_TYPES = (np.uint8, np.uint16, np.uint32)
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def code_type(code_count: int) -> type[np.unsignedinteger[Any]]:
     """Return the smallest type for codes from 0 to *code_count*."""
-    return next(dtype for dtype in CODE_TYPES if code_count <= np.iinfo(dtype).max)
+    return next(dtype for dtype in (np.uint8, np.uint16, np.uint32) if code_count <= np.iinfo(dtype).max)
 
 
 class EventProperty:

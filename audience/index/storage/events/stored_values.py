@@ -1,18 +1,21 @@
 """Distinct values of a property of events, in ascending order: whole numbers, or strings where these are not exact."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import ValueType, value_type_of
+from audience.lazy_imports import np
 
-Integers: TypeAlias = NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Integers: TypeAlias = "NDArray[np.int64]"
 
 EXACT = Context(prec=64)  # more digits than a 64-bit number has
 EPOCH_DAY, EPOCH = date(1970, 1, 1), datetime(1970, 1, 1)
@@ -42,7 +45,7 @@ class StoredValues:
     text: NDArray[np.uint8] | None = None
 
     @classmethod
-    def of_strings(cls, role: Role, strings: "list[str]") -> "StoredValues":
+    def of_strings(cls, role: Role, strings: list[str]) -> StoredValues:
         """Return *strings*, which are sorted and distinct."""
         encoded = [string.encode() for string in strings]
         offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
@@ -74,7 +77,7 @@ class StoredValues:
         assert self.offsets is not None and self.text is not None
         return self.text[self.offsets[rank] : self.offsets[rank + 1]].tobytes().decode()
 
-    def sort_keys(self) -> "list[Any]":
+    def sort_keys(self) -> list[Any]:
         """Return the key of each value by which values of this type are ordered."""
         return list(map(self.value_type.parse, self))
 
