@@ -19,13 +19,14 @@ from typing import TypeAlias
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from audience.index.ingest.build import MAX_SHARD_DEVICES
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.encoded_shards import write_shard
 from audience.index.schema.columns import Column, IdColumn
-from audience.index.storage import bitmaps, id_lookup, polars_bridge
+from audience.index.storage import bitmaps, id_lookup, packed_numbers, packed_words, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.id_column import EncodedIdColumn
@@ -208,13 +209,20 @@ def _compact_attribute(shard: Shard, stored: StoredAttribute, closed: ClosedRows
     first_bitmap = stored.start + (stored.value_count if stored.bit_slicing else 0)
     renumbered = [closed.close(shard.load_bitmap(row)) for row in range(first_bitmap, stored.stop)]
     if stored.bit_slicing:
-        ranks = shard.read_ranks(stored)
         encoded = _encode_again(stored, values["value"], (), renumbered, stored.distinct_count)
-        deleted = bitmaps.bitmap_to_rows(closed.deleted)
-        return encoded if ranks is None else replace(encoded, ranks=np.delete(ranks, deleted))
+        return _with_ranks(encoded, shard.read_ranks(stored), closed) if len(values) else encoded
     values = values.filter(pl.Series(list(map(bool, renumbered)), dtype=pl.Boolean))
     nonempty = list(filter(None, renumbered))
     return _encode_again(stored, values["value"], values["column"].to_list(), nonempty, len(nonempty))
+
+
+def _with_ranks(encoded: EncodedAttribute, ranks: NDArray[np.uint16] | None, closed: ClosedRows) -> EncodedAttribute:
+    """Return an attribute of texts with the number of rows of each, and with those of *ranks* that are left."""
+    present, *slices = encoded.bitmaps
+    having = packed_words.bitmap_to_mask(present, closed.row_count)
+    found = packed_numbers.read_numbers(slices, closed.row_count)[having]
+    left = None if ranks is None else np.delete(ranks, bitmaps.bitmap_to_rows(closed.deleted))
+    return replace(encoded, ranks=left, row_counts=np.bincount(found, minlength=len(encoded.values)))
 
 
 def _encode_again(

@@ -205,8 +205,9 @@ def _bit_slice_ranks(dictionary: DictionaryColumn, column: Column, row_order: Ro
     bitmaps = list(_iter_bit_slices(numbers, codes > 0, slicing.bit_depth))
     strings, type_name = format_values(dictionary.values), format_type(dictionary.values.dtype)
     ranks = listed_ranks.list_ranks(numbers, slicing.bit_depth)
+    counts = np.bincount(codes, minlength=len(strings) + 1)[1:]
     return EncodedAttribute(
-        column.name, column.role, strings, (), bitmaps, len(strings), True, type_name, slicing, ranks
+        column.name, column.role, strings, (), bitmaps, len(strings), True, type_name, slicing, ranks, counts
     )
 
 

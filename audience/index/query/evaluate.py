@@ -28,6 +28,7 @@ from audience.index.query.tag_questions import TagQuestion, find_question, read_
 from audience.index.query.tag_trees import JUNCTIONS, is_flat_union, is_plain_threshold
 from audience.index.query.tree_rows import count_tree_rows, find_tree_rows
 from audience.index.query.validate import validate_and_expand
+from audience.index.query.value_counts import count_values
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
@@ -174,6 +175,9 @@ def _count_united(expr: Expr, question: TagQuestion, shard: Shard) -> int:
 
 def _count_operands(expr: Expr, shard: Shard) -> int:
     """Return the number of devices of *shard* that match *expr*, from the rows of its operands."""
+    if isinstance(expr, Matches) and (count := count_values(expr, shard)) is not None:
+        _note(expr, shard, COMPUTED)
+        return count
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
     match expr:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, overload
 
 from audience.index.schema.value_types import RankRange
@@ -62,6 +61,20 @@ def mark_ranges(ranges: Sequence[RankRange], count: int) -> NDArray[np.bool_]:
     >>> mark_ranges([(0, 1), (2, 3), (3, 4)], 4).tolist()
     [True, False, True, True]
     """
-    inner = ranges.bounds.ravel() if isinstance(ranges, RankRanges) else np.array([*chain.from_iterable(ranges)], int)
-    lengths = np.diff(inner, prepend=0, append=count)
+    lengths = np.diff(_bounds_of(ranges).ravel(), prepend=0, append=count)
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)  # no rank before the first bound is in a range
+
+
+def sum_ranges(ranges: Sequence[RankRange], counts: NDArray[np.unsignedinteger]) -> int:
+    """Return the sum of those of *counts*, one a rank, that are in *ranges*.
+
+    >>> sum_ranges([(0, 2), (3, 4)], np.array([1, 2, 4, 8], dtype=np.uint32))
+    11
+    """
+    below = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    bounds = _bounds_of(ranges)
+    return int((below[bounds[:, 1]] - below[bounds[:, 0]]).sum())
+
+
+def _bounds_of(ranges: Sequence[RankRange]) -> NDArray[np.int64]:
+    return ranges.bounds if isinstance(ranges, RankRanges) else np.array(ranges, dtype=np.int64).reshape(-1, 2)

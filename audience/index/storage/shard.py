@@ -134,6 +134,7 @@ class Shard:
         self.device_count = self.row_count - len(deleted or ())
         self.counted_with_words: dict[int, Expr] = {}  # by identity: those for which words were chosen
         self.found_with_words: dict[int, Expr] = {}
+        self.value_counts: dict[Expr, int] = {}  # devices with a value that a condition asks for
         self.tag_questions: dict[int, tuple[Expr, Any]] = {}  # by identity: what `query.tag_questions` found
         vars(self).pop("live_rows", None)
 

@@ -55,7 +55,8 @@ class EncodedAttribute:
 
     There is one bitmap for each value. With bit slicing, there is one for the devices that have any value, then one
     for each slice. `source_columns` has the column of the table that each value comes from, or is empty. `ranks` are
-    the lower bits of the rank of each row, if they are stored.
+    the lower bits of the rank of each row, if they are stored, and `row_counts` the numbers of rows of values that have
+    no bitmap.
     """
 
     name: str
@@ -68,6 +69,7 @@ class EncodedAttribute:
     dtype: str
     bit_slicing: BitSlicing | None = None
     ranks: NDArray[np.uint16] | None = None
+    row_counts: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,10 @@ def _build_value_rows(attribute: EncodedAttribute, values_without_bitmap: int) -
         slices = ["any value", *(f"digit {digit}" for digit in range(attribute.bit_slicing.bit_depth))]
         values = pl.concat([values, pl.Series(values.name, slices)])
     source_columns = attribute.source_columns or [""] * len(values)
-    cardinalities = [None] * values_without_bitmap + [len(bitmap) for bitmap in attribute.bitmaps]
+    unknown = pl.repeat(None, values_without_bitmap, dtype=pl.UInt32, eager=True)
+    without_bitmap = unknown if attribute.row_counts is None else pl.Series(attribute.row_counts).cast(pl.UInt32)
+    with_bitmap = pl.Series([len(bitmap) for bitmap in attribute.bitmaps], dtype=pl.UInt32)
+    cardinalities = pl.concat([without_bitmap, with_bitmap])
     columns = [attribute.name] * len(values), values, source_columns, cardinalities
     return pl.DataFrame(dict(zip(VALUE_COLUMNS, columns, strict=True)), schema=VALUE_SCHEMA)
 
