@@ -1,5 +1,7 @@
 """Numbers that are kept as bit slices: compared, read and looked up, against the numbers themselves."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given
