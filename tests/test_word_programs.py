@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
 from audience.index.query import physical_plan, tag_questions
+from audience.index.query.bitmap_steps import count_alone
 from audience.index.query.tag_trees import read_tree
 from audience.index.query.word_expressions import find_program
 from audience.index.storage import word_programs
@@ -95,13 +96,16 @@ def mask_of(expr: Expr) -> np.ndarray:
 
 def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
     """Let all expressions over tags be evaluated in one way, with words in blocks or of all rows together."""
-    patch.setattr(tag_questions, "MIN_COST", float("inf" if way == "at once" else "0"))
+    patch.setattr(tag_questions, "MIN_COST", float("inf" if "at once" in way else "0"))
     patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if "words" in way else "inf"))
+    if way == "filled at once":  # every union
+        patch.setattr(tag_questions, "MAX_UNFILLED", 1)
+        patch.setattr(tag_questions, "FULL", 2)
     if way == "whole words":
         patch.setattr(word_programs.WordProgram, "choose_length", lambda _, size: size)
 
 
-WAYS = ["words", "whole words", "bitmaps", "at once"]
+WAYS = ["words", "whole words", "bitmaps", "at once", "filled at once"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -124,6 +128,19 @@ def test_thresholds_of_complements_have_no_deleted_rows(indexes, way, monkeypatc
         for index, live in indexes:
             counted = int((mask_of(expr) & live).sum())
             assert (index.count(expr), len(index.resolve(expr))) == (counted, counted)
+
+
+def test_union_that_leaves_no_row_out_begins_with_its_densest_tags(indexes, monkeypatch):
+    monkeypatch.setattr(tag_questions, "MAX_UNFILLED", 3)
+    index, _ = indexes[0]
+    (shard,) = index.snapshot.evaluated_shards
+    for names, densest in ((("few", "dense", "all", "run"), "all"), (("few", "dense", "third", "run"), None)):
+        expr = Or(tuple(map(bare, names)))
+        assert index.count(expr) == mask_of(expr).sum()
+        _, question = shard.tag_questions[id(expr)]
+        first = shard.find_operand(("tag", densest or names[0])).rows.bitmap
+        assert question.bitmaps[0] is first
+        assert bool(question.steps.last[0] is count_alone) == bool(densest)
 
 
 @pytest.mark.parametrize("operator", ["at least", "exactly"])

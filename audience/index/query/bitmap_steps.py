@@ -41,19 +41,23 @@ class BitmapSteps(NamedTuple):
     last: LastStep
 
 
-_KEPT: dict[tuple[Tree, int], BitmapSteps] = {}
+_KEPT: dict[tuple[Tree, int, bool], BitmapSteps] = {}
 
 
-def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
+def find_steps(tree: Tree, costs: Sequence[float], *, fills: bool = False) -> BitmapSteps:
     """Return the steps of *tree*, whose operands have these *costs*: those of an AND are taken by their cost.
+
+    If it *fills* its containers, it is counted as it is found: the last operand is not read then.
 
     >>> steps = find_steps(Intersection((0, Union((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
     >>> [(operation.__name__, left, right) for operation, left, right in steps.finding], steps.found
     ([('or_', 1, 2), ('and_', 0, 4), ('sub', 5, 3)], 6)
     >>> len(steps.counting), steps.last[0].__name__, steps.last[1:]
     (2, 'difference_cardinality', (5, 3))
+    >>> [find_steps(Union((0, 1, 2)), [1.0] * 3, fills=fills).last[0].__name__ for fills in (False, True)]
+    ['union_cardinality', 'count_alone']
     """
-    key = _order(tree, costs), len(costs)
+    key = _order(tree, costs), len(costs), fills
     steps = _KEPT.get(key)
     if steps is None:
         if len(_KEPT) >= MAX_KEPT_STEPS:
@@ -76,9 +80,12 @@ def _order(tree: Tree, costs: Sequence[float]) -> Tree:
     return Intersection(*[tuple([_order(term, costs) for term in terms]) for terms in (plain, tree.subtracted)])
 
 
-def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
+def _write_steps(tree: Tree, operand_count: int, fills: bool) -> BitmapSteps:
     finding, counting = _Writer(operand_count), _Writer(operand_count)
-    found, last = finding.write(tree, is_all=True), counting.write_count(tree)
+    found = finding.write(tree, is_all=True)
+    if fills:
+        return BitmapSteps(tuple(finding.steps), found, tuple(finding.steps), (count_alone, found, found))
+    last = counting.write_count(tree)
     return BitmapSteps(tuple(finding.steps), found, tuple(counting.steps), last)
 
 

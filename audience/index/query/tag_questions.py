@@ -5,6 +5,8 @@ choose how. What was found for an expression object is kept for as long as the s
 """
 
 from collections.abc import Sequence
+from math import prod
+from operator import attrgetter
 from typing import NamedTuple
 
 from audience.index.query.bitmap_steps import BitmapSteps, find_steps
@@ -15,9 +17,9 @@ from audience.index.query.tag_trees import (
     Reached,
     TagTree,
     Tree,
-    Union,
     count_factor,
     find_tree,
+    is_flat_union,
     list_terms,
 )
 from audience.index.query.word_expressions import find_program
@@ -33,7 +35,7 @@ MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 EXTRACTED_ROW = 4.0  # of an array that is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 NO_GAINS = 0.0, 0.0
-MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union leaves some rows out; the part of a container that a row is
+MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
 
 
 class TagQuestion(NamedTuple):
@@ -84,15 +86,19 @@ def find_question(expr: Expr, shards: Sequence[Shard]) -> TagQuestion | None:
 
 def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQuestion:
     costs = [operand.cost for operand in operands]
-    cost = _estimate_cost(tree, operands, costs, shard, count_factor(tree.tree))
-    found_cost = _estimate_cost(tree, operands, costs, shard, 1.0) + _estimate_arrays(tree.tree, operands, shard)
+    filling = _order_filling(tree.tree, operands, shard)
+    if filling:
+        cost = found_cost = _estimate_filling(filling, shard)
+    else:
+        cost = _estimate_cost(tree, operands, costs, count_factor(tree.tree))
+        found_cost = _estimate_cost(tree, operands, costs, 1.0) + _estimate_arrays(tree.tree, operands, shard)
     bound = _find_bound(len(operands), shard)
     is_found_at_once, is_counted_at_once = found_cost < MADE_BITMAP * bound, cost < bound
     plan = None if is_found_at_once and is_counted_at_once else _plan_words(tree, operands, shard)
     return TagQuestion(
         is_counted_at_once=is_counted_at_once,
-        steps=find_steps(tree.tree, costs),
-        bitmaps=[operand.rows.bitmap for operand in operands],
+        steps=find_steps(tree.tree, costs, fills=bool(filling)),
+        bitmaps=[operand.rows.bitmap for operand in filling or operands],
         complemented=tree.complemented,
         is_found_at_once=is_found_at_once,
         gains=NO_GAINS
@@ -123,17 +129,12 @@ def _find_bound(operand_count: int, shard: Shard) -> float:
     return MIN_COST * (1 + operand_count * (WORD_CALL + WORD_ROW * shard.row_count))
 
 
-def _estimate_cost(
-    tree: TagTree, operands: Sequence[Operand], costs: Sequence[float], shard: Shard, factor: float
-) -> float:
+def _estimate_cost(tree: TagTree, operands: Sequence[Operand], costs: Sequence[float], factor: float) -> float:
     """Return the estimated time that it takes to find the rows of *tree*, the last step *factor* times.
 
     If no operand is far smaller than others, each is read by every operation on its way to the top.
     """
     root = tree.tree
-    if isinstance(root, Union) and len(root.terms) > MAX_UNFILLED:
-        cost = _estimate_part(root, costs, factor)[1]
-        return min(cost, _estimate_filling(operands, shard) + cost / len(root.terms))
     if max(costs) <= SPARSE_FACTOR * min(costs):
         counted = sum([cost * weight for cost, weight in zip(costs, tree.weights, strict=True)])
         return counted + (factor - count_factor(root)) * sum(costs)
@@ -173,12 +174,24 @@ def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> t
     return size, cost + size * (MERGED if isinstance(tree, Reached) else factor)
 
 
+def _order_filling(tree: Tree, operands: Sequence[Operand], shard: Shard) -> list[Operand]:
+    """Return the *operands* of a union that leaves no row out, the densest first; none if it is another tree.
+
+    CRoaring reads no more of a container than fills it. Unions begin with the same few operands, whatever is asked, and
+    the cache of the processor keeps these.
+    """
+    if not is_flat_union(tree) or len(operands) <= MAX_UNFILLED:
+        return []
+    missing = prod([1 - operand.cardinality / max(shard.row_count, 1) for operand in operands])
+    return sorted(operands, key=attrgetter("cardinality"), reverse=True) if missing < FULL else []
+
+
 def _estimate_filling(operands: Sequence[Operand], shard: Shard) -> float:
     """Return what a union of independent *operands* costs until its containers are full: the others are not read."""
     missing, cost = 1.0, 0.0
     for operand in operands:
-        if missing < FULL:
-            break
         missing *= 1 - operand.cardinality / max(shard.row_count, 1)
         cost += operand.cost
+        if missing < FULL:
+            break
     return cost
