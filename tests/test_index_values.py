@@ -72,3 +72,38 @@ def test_days_of_another_zone_go_by_ids(tmp_path):
     assert same.native != () and other.native == ()
     assert "other-timezone-days" in {reason.code for reason in other.reasons}
     assert [payload["token_list"] for payload in other.requests()] == [["t2"]]
+
+
+SEVERAL = pl.DataFrame(
+    {
+        "token": ["a", "b", "c"],
+        "score": [[10, 100], [20], []],
+        "city": ["Rome", "Milan", None],
+        "version": ["1.2", "1.2.0", "1.10"],
+    }
+)
+
+
+@pytest.mark.parametrize("vendor", ["airship", "braze", "onesignal"])
+def test_attributes_of_several_values_go_by_ids_where_the_vendor_keeps_one(vendor, tmp_path):
+    """A device with 10 and 100 is above 18 and below 25, and not between them."""
+    index = DeviceIndex.build(SEVERAL, tmp_path / "index", tokens={vendor: "token"}, versions=["version"])
+    for text in ("score between 18 and 25", "score > 5", "score = 20", "NOT score = 20", "city:Milan AND score = 20"):
+        found = plan(text, vendor, index, vendor_has="all")
+        assert found.native == () and "values-contradicted" in {reason.code for reason in found.reasons}, text
+    assert plan("city:Rome", vendor, index, vendor_has="all").by_ids is None
+
+
+@pytest.mark.parametrize("vendor", ["airship", "umeng"])
+def test_versions_in_two_spellings_are_not_compared_by_the_vendor(vendor, tmp_path):
+    index = DeviceIndex.build(SEVERAL, tmp_path / "index", tokens={vendor: "token"}, versions=["version"])
+    catalog = parse_catalog(f'[version]\nbuiltin = ["{vendor}"]')
+    for text, is_compared in (
+        ("version >= 1.2", False),
+        ("version between 1.2.0 and 2", False),
+        ("version >= 1.3", True),
+    ):
+        found = plan(text, vendor, index, catalog)
+        codes = {assumption.code for assumption in found.assumptions}
+        assert ("version-spelling" in codes) == is_compared, text
+        assert index.count(text) == sum(index.count(expr) for expr in (*found.request_exprs, found.by_ids or "nobody"))

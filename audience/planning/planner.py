@@ -35,6 +35,7 @@ from audience.planning.catalog.declared import is_declared, restrict_to_declared
 from audience.planning.catalog.events import with_declared_events
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
+from audience.planning.contradicted_values import refuse_contradicted_values
 from audience.planning.foreign_days import refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
 from audience.planning.index_values import is_refused, list_spellings, write_out_index_values
@@ -187,6 +188,7 @@ def _restrict_to_index(request: PlanRequest, record: Vendor, index: "DeviceIndex
     vendor = restrict_to_declared(request.vendor, catalog, vouched, partial(_has_devices, index, asked))
     vendor = refuse_id_columns(vendor, index.snapshot.manifest.columns)
     vendor = refuse_foreign_days(vendor, index.snapshot.roles, asked, index.snapshot.timezone)
+    vendor = refuse_contradicted_values(vendor, index)
     has_platforms = PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)
     return replace(request, vendor=vendor, platforms=request.platforms if has_platforms else None)
 
