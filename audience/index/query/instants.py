@@ -25,6 +25,7 @@ from audience.index.schema.instant_sets import (
     intersect,
     subtract,
 )
+from audience.index.schema.value_slips import suggest_day
 from audience.index.schema.value_types import DATE, TIME, ValueQuery
 from audience.language.ast import (
     Anniversary,
@@ -135,8 +136,10 @@ def are_disjoint(conditions: Iterable[ValueQuery], zone: ZoneInfo) -> bool:
 
 def _operand_problem(atom: ValueQuery, value: str) -> Problem:
     if isinstance(atom, Within):
-        return Problem("bad-value", f"{value!r:.80} is not a day, like 2020-04-08 or 20200408", atom.span)
-    return Problem("bad-value", f"{atom.type} is {TIME.example}; {value!r:.80} is not", atom.span)
+        message = f"{value!r:.80} is not a day, like 2020-04-08 or 20200408"
+    else:
+        message = f"{atom.type} is {TIME.example}; {value!r:.80} is not"
+    return Problem("bad-value", message, atom.span, hint=suggest_day(atom, value))
 
 
 def _write_ranges(instants: InstantSet, atom: ValueQuery | Anniversary) -> Expr:

@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeAlias
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
+from audience.index.schema.value_slips import suggest_day, suggest_number, suggest_version
 from audience.language.ast import Anniversary, Between, Compare, Tag, Within
 from audience.language.event_atoms import read_number
-from audience.language.printer import quote_name, render
+from audience.language.printer import render
 from audience.language.windows import Comparison
 
 SortKey: TypeAlias = Any  # a Decimal, date, datetime or Version; of strings, the string
@@ -28,6 +29,10 @@ MAX_STORED_EXPONENT = 60  # stored numbers have fewer digits before and after th
 
 def _identity(key: SortKey) -> SortKey:
     return key
+
+
+def _suggest_nothing(query: Any, value: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class ValueType:
         has_days: Whether queries may name a number of days.
         compares_text: Whether two tags are equal only if their strings are. Versions 1.2 and 1.2.0 are different tags
             at every vendor, although neither is less than the other.
+        suggest: Returns a hint at what to write instead of the value of a query that *parse_operand* rejects.
     """
 
     example: str
@@ -54,6 +60,7 @@ class ValueType:
     is_ordered: bool = True
     has_days: bool = False
     compares_text: bool = False
+    suggest: Callable[[Any, str], str | None] = _suggest_nothing
 
     def accepts(self, text: str) -> bool:
         """Return whether *text* is a value of this type."""
@@ -102,7 +109,9 @@ def _parse_version(text: str) -> SortKey:
 
 
 STRING = ValueType(example="a string", parse=_identity, parse_operand=_identity, is_ordered=False, compares_text=True)
-NUMBER = ValueType(example="a number, like 30 or 1.5", parse=_parse_decimal, parse_operand=_parse_decimal)
+NUMBER = ValueType(
+    example="a number, like 30 or 1.5", parse=_parse_decimal, parse_operand=_parse_decimal, suggest=suggest_number
+)
 DATE = ValueType(
     example="a day, like 2020-04-08 or 20200408",
     parse=date.fromisoformat,
@@ -110,6 +119,7 @@ DATE = ValueType(
     to_number=_days_since_epoch,
     from_number=_day_from_number,
     has_days=True,
+    suggest=suggest_day,
 )
 TIME = ValueType(
     example='a day or a timestamp, like 2020-04-08, "2020-04-08T12:30" or "2020-04-08T12:30Z"',
@@ -118,9 +128,14 @@ TIME = ValueType(
     to_number=_microseconds_since_epoch,
     from_number=_datetime_from_number,
     has_days=True,
+    suggest=suggest_day,
 )
 VERSION = ValueType(
-    example="a version, like 1.2.0", parse=_parse_version, parse_operand=_parse_version, compares_text=True
+    example="a version, like 1.2.0",
+    parse=_parse_version,
+    parse_operand=_parse_version,
+    compares_text=True,
+    suggest=suggest_version,
 )
 
 VALUE_TYPES: Mapping[Role, ValueType] = {
@@ -130,9 +145,6 @@ VALUE_TYPES: Mapping[Role, ValueType] = {
     "time": TIME,
     "version": VERSION,
 }
-
-
-FLAGS = {"true": "1", "yes": "1", "false": "0", "no": "0"}  # words for the numbers of a column of 0 and 1
 
 
 def value_type_of(role: Role) -> ValueType:
@@ -293,7 +305,7 @@ def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortK
         return value_type.parse_operand(query.value)
     except ValueError:
         message = f"{query.type} is {value_type.example}; {query.value!r:.80} is not"
-        hint = f"write {quote_name(query.type)} = {FLAGS[flag]}" if (flag := query.value.lower()) in FLAGS else None
+        hint = value_type.suggest(query, query.value)
         raise ExpressionError(Problem("bad-value", message, query.span, hint=hint)) from None
 
 
@@ -304,7 +316,9 @@ def _parse_query_day(query: Within, value_type: ValueType) -> date:
     try:
         return date.fromisoformat(query.day)
     except ValueError:
-        raise ExpressionError(Problem("bad-value", f"{query.day!r} is not {DATE.example}", query.span)) from None
+        raise ExpressionError(
+            Problem("bad-value", f"{query.day!r} is not {DATE.example}", query.span, hint=suggest_day(query, query.day))
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
