@@ -111,6 +111,7 @@ class JoinedShard(Shard):
         self._start_empty()
         self._set_deleted(self._join_deleted(), cache)
         self._earlier_tags: dict[tuple[str, str], int] = {}
+        self.profiled: set[str] = set()  # names of attributes of which all values were counted
         self._later_rows: dict[tuple[int, int], dict[int, list[tuple[int, Sequence[int]]]]] = {}
         self._earlier_sizes: Mapping[int, int] = {}
         followed = max(known, key=self._count_common_parts, default=None)

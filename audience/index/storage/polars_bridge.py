@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.forked_process import reject_polars_after_fork
+from audience.index.storage.joined_shard import JoinedShard
 from audience.index.storage.layout import VALUE_COLUMNS, StoredAttribute
 from audience.index.storage.list_columns import is_list
 from audience.index.storage.shard import SPARSE_RATIO, Shard
@@ -56,9 +57,25 @@ def read_value_table(shard: Shard) -> pl.DataFrame:
 
 
 def read_attribute_values(shard: Shard, attribute: StoredAttribute) -> pl.Series:
-    """Return the stored values of *attribute* as strings, in order."""
+    """Return the values of *attribute* as strings, in order."""
+    if isinstance(shard, JoinedShard):
+        return _read_joined_values(shard, attribute)
     values = _load_series(shard, "value", shard.value_column("value")).alias("value")
     return values.slice(attribute.start, attribute.value_count)
+
+
+def _read_joined_values(shard: JoinedShard, attribute: StoredAttribute) -> pl.Series:
+    """Return the values of the first part, and those that only later parts have at their places among them."""
+    first, merged = shard.parts[0], shard.joined_attributes.find(attribute.start).values
+    own = first.attributes.get(attribute.name)
+    empty = pl.Series("value", [], dtype=pl.String)
+    values = empty if own is None else read_attribute_values(first, own)
+    if not merged.others:
+        return values
+    is_other = np.zeros(len(merged), dtype=np.bool_)
+    is_other[list(merged.positions)] = True
+    places = np.where(is_other, len(values) + np.cumsum(is_other) - 1, np.cumsum(~is_other) - 1)
+    return pl.concat([values, pl.Series("value", merged.others, dtype=pl.String)]).gather(pl.Series(places))
 
 
 def read_ids(shard: Shard, column: IdColumn) -> pl.Series:

@@ -1,6 +1,6 @@
 """Count the devices of two groups by the values of attributes and the days of events, in some shards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
@@ -11,15 +11,17 @@ import numpy as np
 from audience.index.query.insight.bins import Bin, Spread
 from audience.index.query.insight.comparison import GroupCounts, GroupSizes
 from audience.index.query.insight.event_days import CountsByDay, EventUnions, NumberGroups, count_by_day, count_unions
-from audience.index.query.insight.groups import Groups
+from audience.index.query.insight.groups import Groups, split_groups
 from audience.index.query.insight.histograms import count_bins, find_spread
 from audience.index.query.insight.row_counts import count_with_value, make_counter
 from audience.index.query.shard_threads import map_shards
 from audience.index.schema.columns import Role
 from audience.index.storage.events.event_log import EventLog
+from audience.index.storage.joined_shard import JoinedShard
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 
+MAX_JOINED_VALUES = 1 << 12  # of an attribute: to join the bitmaps of more takes longer than to count twice
 HISTOGRAM_ROLES: frozenset[Role] = frozenset({"number", "date", "time"})
 
 
@@ -56,6 +58,10 @@ class ProfileCounter(Protocol):
     def sizes(self) -> GroupSizes:
         """Return the numbers of the devices of the groups."""
 
+    @property
+    def counted_shards(self) -> Sequence[Shard]:
+        """Return the shards by their number."""
+
     def count_attributes(self, names: Sequence[str]) -> dict[str, dict[int, ShardCounts]]:
         """Return what is counted of each attribute in each shard that has it, by number of the shard."""
 
@@ -75,7 +81,7 @@ class GroupCounter:
 
     Attributes:
         groups: Rows of the groups in each of the shards.
-        shards: The shards.
+        shards: The shards, as they are evaluated: joined, and without the gaps of deleted rows.
         log: Events of their devices.
     """
 
@@ -90,19 +96,14 @@ class GroupCounter:
 
     def count_attributes(self, names: Sequence[str]) -> dict[str, dict[int, ShardCounts]]:
         """Return what is counted of each attribute in each shard that has it, by number of the shard."""
-        stored = [
-            (number, shard, shard.attributes[name])
-            for number, shard in enumerate(self.shards)
-            for name in names
-            if name in shard.attributes
-        ]
+        stored = list(_list_counted(self.shards, names))
         stored.sort(key=lambda each: -each[1].row_count * each[2].value_count)  # so that threads end at the same time
         results = map_shards(
             _count_attribute,
             [shard for _, shard, _ in stored],
             [number for number, _, _ in stored],
             [attribute for _, _, attribute in stored],
-            [self.groups] * len(stored),
+            [self._find_groups([number for number, _, _ in stored])] * len(stored),
         )
         found: dict[str, dict[int, ShardCounts]] = {name: {} for name in names}
         for (number, _, attribute), counts in zip(stored, results, strict=True):
@@ -113,13 +114,17 @@ class GroupCounter:
         """Return the devices in the bins of each of *parts*."""
         return map_shards(
             count_bins,
-            [self.shards[part.number] for part in parts],
+            [self.counted_shards[part.number] for part in parts],
             [part.number for part in parts],
             [part.counted.attribute for part in parts],
             [part.counted.by_rank for part in parts],
             [part.bins for part in parts],
-            [self.groups] * len(parts),
+            [self._find_groups([part.number for part in parts])] * len(parts),
         )
+
+    def _find_groups(self, numbers: Sequence[int]) -> Groups:
+        """Return the rows of the groups in shards with these numbers; they are split only if a part is among them."""
+        return self.groups if all(number < len(self.shards) for number in numbers) else self._all_groups
 
     def count_days(self, events: Sequence[str]) -> dict[str, CountsByDay]:
         """Return the devices on each day of each event."""
@@ -130,8 +135,58 @@ class GroupCounter:
         return {event: count_unions(event, days, self._numbers, self.log) for event, days in earlier.items()}
 
     @cached_property
+    def _stored_shards(self) -> list[Shard]:
+        return [part for shard in self.shards for part in _parts_of(shard)]
+
+    @cached_property
+    def counted_shards(self) -> Sequence[Shard]:
+        """Return the shards by their number: the evaluated ones, then those that are stored, of which they consist."""
+        return [*self.shards, *self._stored_shards]
+
+    @cached_property
+    def _split_groups(self) -> Groups:
+        return split_groups(self.groups, self.shards, self._stored_shards)
+
+    @cached_property
+    def _all_groups(self) -> Groups:
+        whole, split = self.groups, self._split_groups
+        base = None if whole.base is None or split.base is None else [*whole.base, *split.base]
+        return Groups(whole.sizes, [*whole.members, *split.members], base, [*whole.shared, *split.shared])
+
+    @cached_property
     def _numbers(self) -> NumberGroups:
-        return NumberGroups.of(self.groups, self.shards)
+        return NumberGroups.of(self._split_groups, self._stored_shards)
+
+
+def _parts_of(shard: Shard) -> Sequence[Shard]:
+    return shard.parts if isinstance(shard, JoinedShard) else (shard,)
+
+
+def _is_worth_joining(shard: JoinedShard, attribute: StoredAttribute) -> bool:
+    """Return whether to join the bitmaps of an attribute. To close their gaps takes long: only if it is asked again."""
+    if attribute.value_count > MAX_JOINED_VALUES:
+        return False
+    is_asked_again = attribute.name in shard.profiled
+    shard.profiled.add(attribute.name)
+    return is_asked_again or not shard.is_closed_up
+
+
+def _list_counted(shards: Sequence[Shard], names: Sequence[str]) -> Iterator[tuple[int, Shard, StoredAttribute]]:
+    """Yield where each attribute is counted: in a shard, or else in its parts, whose numbers follow those of *shards*.
+
+    A joined shard lacks attributes that its parts store in ways that cannot be joined.
+    """
+    first_part = len(shards)
+    for number, shard in enumerate(shards):
+        parts = _parts_of(shard)
+        for name in names:
+            attribute = shard.attributes.get(name)
+            if attribute is not None and (not isinstance(shard, JoinedShard) or _is_worth_joining(shard, attribute)):
+                yield number, shard, attribute
+            elif isinstance(shard, JoinedShard):
+                stored = ((at, part, part.attributes.get(name)) for at, part in enumerate(parts, first_part))
+                yield from ((at, part, attribute) for at, part, attribute in stored if attribute is not None)
+        first_part += len(parts)
 
 
 def _count_attribute(shard: Shard, number: int, attribute: StoredAttribute, groups: Groups) -> ShardCounts:

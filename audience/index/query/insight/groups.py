@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audience.index.query.evaluate import resolve_rows
+from audience.index.query.evaluate import find_live_rows
 from audience.index.query.insight.comparison import Counts, GroupCounts, GroupSizes
+from audience.index.query.shard_threads import map_expr
+from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.joined_shard import rows_by_shard
+from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import Expr
@@ -36,14 +40,33 @@ class Groups:
 
 
 def resolve_groups(expr: Expr, against: Expr | None, snapshot: Snapshot, asked: AsOf) -> Groups:
-    """Return the devices of *expr*, and those of *against* as their base; None is everybody.
+    """Return the devices of *expr*, and those of *against* as their base, in the evaluated shards; None is everybody.
 
     Raises:
         ExpressionError: An expression refers to something that the index does not have.
     """
-    members = resolve_rows(expr, snapshot, asked)
-    base = None if against is None else resolve_rows(against, snapshot, asked)
+    members, base = (
+        None
+        if each is None
+        else map_expr(find_live_rows, validate_and_expand(each, snapshot, asked), snapshot.evaluated_shards)
+        for each in (expr, against)
+    )
+    assert members is not None, "there is an expression"
     return join_groups(members, base, snapshot.device_count)
+
+
+def split_groups(groups: Groups, shards: Sequence[Shard], stored: Sequence[Shard]) -> Groups:
+    """Return the rows of *groups*, which are of *shards*, in each of the *stored* shards that these consist of."""
+    members, base, shared = (
+        None if rows is None else rows_by_shard(shards, rows) for rows in (groups.members, groups.base, groups.shared)
+    )
+    assert members is not None and shared is not None, "only the base can be everybody"
+    return Groups(
+        groups.sizes,
+        [members[shard.name] for shard in stored],
+        None if base is None else [base[shard.name] for shard in stored],
+        [shared[shard.name] for shard in stored],
+    )
 
 
 def join_groups(members: Sequence[BitMap], base: Sequence[BitMap] | None, device_count: int) -> Groups:

@@ -1,6 +1,6 @@
 """Histograms of numbers, days and moments: choose bins for all shards, and count the devices of groups in each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,17 @@ def _spread_of_counts(counts: Counts, attribute: StoredAttribute, shard: Shard) 
         return None
     ranks = np.searchsorted(totals, _places(int(totals[-1]))).tolist()
     return Spread(*map(sorted_values(attribute, shard).key_at, ranks))
+
+
+def spread_of_values(counts: Mapping[SortKey, int]) -> Spread | None:
+    """Return the spread of the values that so many devices have, whatever shards these are in.
+
+    >>> spread_of_values({7: 2, 3: 1})
+    Spread(smallest=3, low=3, middle=7, high=7, largest=7)
+    """
+    keys = sorted(counts)
+    totals = np.cumsum([counts[key] for key in keys])
+    return Spread(*(keys[at] for at in np.searchsorted(totals, _places(int(totals[-1]))))) if keys else None
 
 
 def _spread_of_slices(rows: BitMap, attribute: StoredAttribute, shard: Shard) -> Spread | None:

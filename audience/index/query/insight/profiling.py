@@ -25,7 +25,7 @@ from audience.index.query.insight.counting import (
 )
 from audience.index.query.insight.event_days import EventDays, join_event_days, list_earlier_days, query_day
 from audience.index.query.insight.groups import resolve_groups
-from audience.index.query.insight.histograms import choose_bins, has_whole_numbers
+from audience.index.query.insight.histograms import choose_bins, has_whole_numbers, spread_of_values
 from audience.index.query.insight.information import measure_evidence, measure_information
 from audience.index.query.insight.profile import OtherValues, Profile, ProfiledAttribute, ProfiledValue, ProfileKind
 from audience.index.schema.columns import Role
@@ -86,7 +86,7 @@ def _open_counter(
     cluster: Cluster | None,
 ) -> ProfileCounter:
     if cluster is None:
-        return GroupCounter(resolve_groups(expr, against, snapshot, asked), snapshot.shards, snapshot.events)
+        return GroupCounter(resolve_groups(expr, against, snapshot, asked), snapshot.evaluated_shards, snapshot.events)
     from audience.index.query.insight.shared_counting import count_on_cluster  # few profiles need it
 
     return count_on_cluster(expr, against, snapshot, asked, attributes, events, cluster)
@@ -115,10 +115,11 @@ def _profile_attributes(
     names: Sequence[str], counter: ProfileCounter, snapshot: Snapshot, asked: AsOf, max_values: int
 ) -> list[ProfiledAttribute]:
     found, sizes = counter.count_attributes(names), counter.sizes
+    histograms = [name for name in names if snapshot.roles[name] in HISTOGRAM_ROLES]
+    distinct = {name: _merge_counts(found[name], counter.counted_shards) for name in histograms}
     bins = {
-        name: _choose_bins(name, found[name], snapshot, asked)
-        for name in names
-        if snapshot.roles[name] in HISTOGRAM_ROLES
+        name: _choose_bins(name, snapshot.roles[name], found[name], distinct[name], counter.counted_shards, asked)
+        for name in histograms
     }
     binned = _count_in_bins(bins, found, counter)
     profiled = []
@@ -127,9 +128,10 @@ def _profile_attributes(
         known = sum_counts([each.known for each in counted.values()], 1)
         if name in bins:
             histogram = _Histogram(bins[name], binned[name])
-            profiled.append(_profile_histogram(name, role, known, counted, histogram, sizes, snapshot, asked))
+            values = distinct[name]
+            profiled.append(_profile_histogram(name, role, known, counted, histogram, sizes, values, snapshot, asked))
         else:
-            profiled.append(_profile_values(name, role, known, counted, sizes, snapshot, max_values))
+            profiled.append(_profile_values(name, role, known, counted, sizes, counter.counted_shards, max_values))
     return profiled
 
 
@@ -154,11 +156,11 @@ def _profile_values(
     known: GroupCounts,
     counted: Mapping[int, ShardCounts],
     sizes: GroupSizes,
-    snapshot: Snapshot,
+    shards: Sequence[Shard],
     max_values: int,
 ) -> ProfiledAttribute:
     """Return the values that say most about the audience; versions in the order of versions."""
-    texts, counts = _merge_values(role, counted, snapshot)
+    texts, counts = _merge_values(role, counted, shards)
     is_single = all(each.attribute.is_single_valued for each in counted.values())
     evidence = np.round(measure_evidence(counts, sizes), EVIDENCE_DIGITS)
     by_evidence = np.lexsort((np.arange(len(texts)), -counts.members, -evidence, -np.abs(evidence)))
@@ -194,12 +196,14 @@ def _kind_of(role: Role) -> ProfileKind:
     return "tag"
 
 
-def _merge_values(role: Role, counted: Mapping[int, ShardCounts], snapshot: Snapshot) -> tuple[pl.Series, GroupCounts]:
+def _merge_values(
+    role: Role, counted: Mapping[int, ShardCounts], shards: Sequence[Shard]
+) -> tuple[pl.Series, GroupCounts]:
     """Return the values that any device of the groups has, in the order of their texts, and their counts."""
     parts = []
     for number, each in counted.items():
         assert each.by_rank is not None
-        texts = read_attribute_values(snapshot.shards[number], each.attribute)
+        texts = read_attribute_values(shards[number], each.attribute)
         columns = {"members": each.by_rank.members, "base": each.by_rank.base, "shared": each.by_rank.shared}
         parts.append(pl.DataFrame({"value": texts, **columns}))
     empty = pl.DataFrame(schema={"value": pl.String, "members": pl.Int64, "base": pl.Int64, "shared": pl.Int64})
@@ -220,12 +224,22 @@ class _Histogram:
     counts: GroupCounts
 
 
-def _choose_bins(name: str, counted: Mapping[int, ShardCounts], snapshot: Snapshot, asked: AsOf) -> list[Bin]:
-    role = snapshot.roles[name]
-    stored = [(snapshot.shards[number], each) for number, each in counted.items()]
+def _choose_bins(
+    name: str,
+    role: Role,
+    counted: Mapping[int, ShardCounts],
+    distinct: Mapping[SortKey, int] | None,
+    shards: Sequence[Shard],
+    asked: AsOf,
+) -> list[Bin]:
+    stored = [(shards[number], each) for number, each in counted.items()]
     is_whole = role == "number" and all(has_whole_numbers(each.attribute, shard) for shard, each in stored)
-    spreads = [each.spread for _, each in sorted(stored, key=_count_devices) if each.spread is not None]
-    return choose_bins(name, role, spreads, asked.zone, is_whole=is_whole)
+    if distinct is None:
+        spreads = [each.spread for _, each in sorted(stored, key=_count_devices)]
+    else:
+        spreads = [spread_of_values(distinct)]
+    known = [spread for spread in spreads if spread is not None]
+    return choose_bins(name, role, known, asked.zone, is_whole=is_whole)
 
 
 def _profile_histogram(
@@ -235,6 +249,7 @@ def _profile_histogram(
     counted: Mapping[int, ShardCounts],
     histogram: _Histogram,
     sizes: GroupSizes,
+    distinct: Mapping[SortKey, int] | None,
     snapshot: Snapshot,
     asked: AsOf,
 ) -> ProfiledAttribute:
@@ -249,7 +264,7 @@ def _profile_histogram(
         not is_single,
         int(known.members[0]),
         int(known.base[0]),
-        _count_distinct(counted, snapshot),
+        None if distinct is None else len(distinct),
         measure_information(counts, sizes, is_single_valued=is_single),
         zone.get(role),
         _compare_values([(each.label, each.start, each.stop, each.query) for each in bins], counts, sizes),
@@ -262,16 +277,18 @@ def _count_devices(stored: tuple[Shard, ShardCounts]) -> int:
     return -int(stored[1].known.base[0])
 
 
-def _count_distinct(counted: Mapping[int, ShardCounts], snapshot: Snapshot) -> int | None:
-    """Return the number of distinct values of the devices; None if bit-sliced numbers are not distinguished."""
-    keys = set[SortKey]()
+def _merge_counts(counted: Mapping[int, ShardCounts], shards: Sequence[Shard]) -> dict[SortKey, int] | None:
+    """Return how many devices of the groups have each value; None if bit-sliced numbers are not distinguished."""
+    merged: dict[SortKey, int] = {}
     for number, each in counted.items():
         if each.by_rank is None:
             return None
-        values = sorted_values(each.attribute, snapshot.shards[number])
-        found = np.flatnonzero((each.by_rank.members > 0) | (each.by_rank.base > 0)).tolist()
-        keys.update(map(values.key_at, found))
-    return len(keys)
+        values = sorted_values(each.attribute, shards[number])
+        counts = each.by_rank.base + each.by_rank.members - each.by_rank.shared
+        for rank, count in zip(np.flatnonzero(counts).tolist(), counts[counts > 0].tolist(), strict=True):
+            key = values.key_at(rank)
+            merged[key] = merged.get(key, 0) + count
+    return merged
 
 
 def _profile_events(

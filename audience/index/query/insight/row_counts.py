@@ -17,6 +17,7 @@ from audience.index.schema.value_types import RankRange
 from audience.index.storage import packed_numbers, packed_words
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet, bitmap_to_rows, remove_rows
 from audience.index.storage.croaring import choose_operations
+from audience.index.storage.joined_shard import JoinedShard
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.language.ast import Has
@@ -47,19 +48,27 @@ def count_by_rank(attribute: StoredAttribute, shard: Shard, rows: BitMap | None)
     """Return how many of *rows*, which are live, are in the bitmap of each value; None is all live rows."""
     if rows is not None:
         return _count_in_bitmaps(attribute, rows, shard)
-    cardinalities = np.asarray(shard.cardinalities[attribute.start : attribute.stop])
-    counts = cardinalities.astype(np.int64)
-    return counts - _count_in_bitmaps(attribute, shard.deleted, shard) if shard.deleted else counts
+    counts = _count_rows(attribute, shard)
+    if not shard.deleted or isinstance(shard, JoinedShard):  # of which bitmaps have no deleted rows
+        return counts
+    return counts - _count_in_bitmaps(attribute, shard.deleted, shard)
+
+
+def _count_rows(attribute: StoredAttribute, shard: Shard) -> Counts:
+    """Return the number of rows in the bitmap of each value."""
+    tag_rows = range(attribute.start, attribute.stop)
+    if isinstance(shard, JoinedShard):
+        return np.fromiter(map(len, shard.load_bitmaps(tag_rows)), dtype=np.int64, count=len(tag_rows))
+    return np.asarray(shard.cardinalities[attribute.start : attribute.stop]).astype(np.int64)
 
 
 def _count_in_bitmaps(attribute: StoredAttribute, rows: BitMap, shard: Shard) -> Counts:
     if not rows:
         return np.zeros(attribute.value_count, dtype=np.int64)
-    bitmaps = shard.load_bitmaps(range(attribute.start, attribute.stop))
-    sizes = shard.bitmap_sizes[attribute.start : attribute.stop]
+    tag_rows, sizes = range(attribute.start, attribute.stop), shard.bitmap_sizes
     counts = [
-        choose_operations(nbytes, rows).intersection_cardinality(rows, bitmap)
-        for bitmap, nbytes in zip(bitmaps, sizes, strict=True)
+        choose_operations(sizes[tag_row], rows).intersection_cardinality(rows, bitmap)
+        for tag_row, bitmap in zip(tag_rows, shard.load_bitmaps(tag_rows), strict=True)
     ]
     return np.array(counts, dtype=np.int64)
 
@@ -87,8 +96,7 @@ def _subtract_values(attribute: StoredAttribute, shard: Shard) -> BitMap:
     """Return the live rows without any value. Few values, the most frequent ones, are often enough to find none."""
     if attribute.bit_slicing is not None:
         return shard.live_rows - rows_with_value(attribute, shard).bitmap
-    cardinalities = np.asarray(shard.cardinalities[attribute.start : attribute.stop])
-    by_frequency = (attribute.start + np.argsort(-cardinalities.astype(np.int64), kind="stable")).tolist()
+    by_frequency = (attribute.start + np.argsort(-_count_rows(attribute, shard), kind="stable")).tolist()
     missing = shard.live_rows
     for tag_row in by_frequency[:MAX_SUBTRACTED]:
         if not missing:

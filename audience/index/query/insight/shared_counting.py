@@ -15,6 +15,7 @@ from audience.index.query.insight.histograms import count_bins, needs_rows, sum_
 from audience.index.query.shared_shards import GroupTask, SnapshotPlace, map_groups
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.joined_shard import rows_by_shard
+from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import Expr
@@ -83,6 +84,11 @@ class SharedCounter:
     sizes: GroupSizes
     attributes: Mapping[str, dict[int, ShardCounts]]
     days: Mapping[str, CountsByDay]
+
+    @property
+    def counted_shards(self) -> Sequence[Shard]:
+        """Return the shards by their number."""
+        return self.snapshot.shards
 
     def count_attributes(self, names: Sequence[str]) -> dict[str, dict[int, ShardCounts]]:
         """Return what is counted of each attribute in each shard that has it, by number of the shard."""
