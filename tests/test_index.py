@@ -480,6 +480,28 @@ def test_unused_tag_counts_zero_and_warns(tmp_path):
     assert "1 of 2 ids" in index.find_unmatched("registration_id(r1, r9)")[0].message
 
 
+UNMATCHED_HINTS = {
+    "province = null": "write province is null for devices without a value",
+    "NOT province:None": "write province is null for devices without a value",
+    'province = "hun*"': 'in quotes * and ? are themselves: write province matches "hun*"',
+    "1.2.0": "did you mean version:1.2.0?",
+    "province matches hunn": None,
+    "province matches nan": 'write province matches "*nan*"',
+    'province matches "HUN*"': 'write province matches "HUN*" ignoring case',
+    'province matches "^hun.*$"': 'write province matches "hun*"',
+    "province matches hun%": 'write province matches "hun*"',
+    "registration_id(staff.txt)": "write registration_id(@staff.txt) for the ids in the file",
+    'registration_id("@staff.csv", r1)': "write registration_id(@staff.csv) for the ids in the file",
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), UNMATCHED_HINTS.items())
+def test_what_no_device_has_gets_a_hint(text, hint, tmp_path):
+    index = build_index(DEVICES, tmp_path)
+    [problem] = index.find_unmatched(text)
+    assert (problem.code, problem.hint) == ("no-device", hint)
+
+
 def test_pattern_of_no_device_and_empty_range_warn(tmp_path):
     index = build_index(DEVICES, tmp_path)
     texts = (

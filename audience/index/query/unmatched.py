@@ -1,6 +1,7 @@
 """Find tags, ids and ranges of an expression that no device has: legal, but often slips."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from audience.counts import format_count
@@ -15,9 +16,12 @@ from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Aggregate, Did, EventMoment, Expr, Ids, Matches, Tag
 from audience.language.attribute_names import UNTYPED
-from audience.language.printer import render
+from audience.language.patterns import escape_pattern, read_pattern
+from audience.language.printer import quote_name, render
 from audience.language.suggest import did_you_mean
 
+ABSENT_VALUES = frozenset(["null", "none", "nil", "undefined", "n/a"])
+FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".parquet", ".ndjson", ".json")
 MAX_HINTED_TAGS = 5  # finding a similar tag reads all values of the attribute
 
 
@@ -36,7 +40,9 @@ def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) ->
                 hint = _suggest_tag(atom, snapshot) if len(problems) < MAX_HINTED_TAGS else None
                 problems.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
             case Matches() if count_devices(atom, snapshot, asked) == 0:
-                problems.append(Problem("no-device", f"no device has a value for {render(atom)!r}", atom.span))
+                hint = _suggest_pattern(atom, snapshot, asked) if len(problems) < MAX_HINTED_TAGS else None
+                message = f"no device has a value for {render(atom)!r}"
+                problems.append(Problem("no-device", message, atom.span, hint=hint))
             case Ids():
                 problems += _find_missing_ids(atom, snapshot)
             case Did() | Aggregate() | EventMoment():
@@ -63,7 +69,13 @@ def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
         return []
     listed = ", ".join(f"@{file.path}" for file in ids.files) or "…"
     message = f"{missing:,} of {format_count(id_count, 'id')} in {ids.kind}({listed}) not found in the index"
-    return [Problem("no-device", message, ids.span)]
+    return [Problem("no-device", message, ids.span, hint=_suggest_file(ids))]
+
+
+def _suggest_file(ids: Ids) -> str | None:
+    """Return a hint at the file that was probably meant by an id such as `staff.txt`."""
+    names = [value for value in ids.values if value.lower().endswith(FILE_SUFFIXES)]
+    return f"write {ids.kind}(@{quote_name(names[0].removeprefix('@'))}) for the ids in the file" if names else None
 
 
 def _count_found(ids: Ids, shards: Sequence[Shard]) -> int:
@@ -83,7 +95,27 @@ def _suggest_tag(tag: Tag, snapshot: Snapshot) -> str | None:
     """Return a hint at the tag that was probably meant."""
     if tag == Tag(UNTYPED, "all"):
         return "write everyone for all devices"
+    if tag.value.lower() in ABSENT_VALUES and tag.type != UNTYPED:
+        return f"write {quote_name(tag.type)} is null for devices without a value"
+    if {"*", "?"} & set(tag.value):
+        return f"in quotes * and ? are themselves: write {render(Matches(tag.type, tag.value))}"
     from audience.index.query.attribute_stats import collect_attribute_stats  # imports Polars
 
     values = collect_attribute_stats(snapshot)[tag.type].values
     return did_you_mean(tag.value, values) or suggest_same_value(tag, snapshot)
+
+
+def _suggest_pattern(matches: Matches, snapshot: Snapshot, asked: AsOf) -> str | None:
+    """Return a hint at the pattern that was probably meant: in another case, or written as in another language."""
+    text = read_pattern(matches.pattern, matches.ignores_case).literal
+    in_any_case = replace(matches, ignores_case=True)
+    found = [in_any_case, *(replace(matches, pattern=pattern) for pattern in _translate_pattern(matches.pattern))]
+    if text is not None:
+        found.append(replace(matches, pattern=f"*{escape_pattern(text)}*"))
+    return next((f"write {render(each)}" for each in found if count_devices(each, snapshot, asked)), None)
+
+
+def _translate_pattern(pattern: str) -> list[str]:
+    """Return the patterns that SQL means by `gua%`, and a regular expression by `^gua.*`."""
+    regular = pattern.strip("/").removeprefix("^").removesuffix("$").replace(".*", "*").replace(".+", "?*")
+    return [each for each in (pattern.replace("%", "*"), regular) if each != pattern and each.strip("*")]

@@ -63,6 +63,7 @@ from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
+from audience.language.token_reader import NAMED_TIMES
 from audience.language.validation import join_some
 from audience.span import Span
 
@@ -328,13 +329,19 @@ def _validate_ids(ids: Ids, snapshot: Snapshot) -> None:
     if not columns:
         problem = unknown_call_problem(ids.kind, ids.span, available)
         if ids.kind in snapshot.roles:
-            problem = replace(problem, hint=f"it is an attribute: write {render(Tag(ids.kind, ids.values[0]))}")
+            problem = replace(problem, hint=f"it is an attribute: write {_write_equality(ids)}")
         raise ExpressionError(problem)
     if ids.kind == "registration_id" and len(columns) > 1:
         ambiguous = _find_ambiguous_id(ids, columns, snapshot.shards)
         if ambiguous is not None:
             message = f"{ambiguous!r} names different devices at different vendors"
             raise ExpressionError(Problem("ambiguous-id", message, ids.span))
+
+
+def _write_equality(ids: Ids) -> str:
+    """Return the equality that was probably meant by a call of an attribute."""
+    name, value = quote_name(ids.kind), ids.values[0]
+    return f"{name} = {value}" if value.lower() in NAMED_TIMES else render(Tag(ids.kind, value))
 
 
 def _find_ambiguous_id(ids: Ids, columns: Sequence[IdColumn], shards: Sequence[Shard]) -> str | None:
@@ -415,6 +422,6 @@ def suggest_same_value(tag: Tag, snapshot: Snapshot) -> str | None:
     candidates = [bare, *(Tag(name, tag.value) for name in attributes if name != tag.type)]
     for candidate in candidates:
         attribute = attributes.get(candidate.type)
-        if attribute and attribute.role in ("tags", "string") and candidate.value in attribute.values:
+        if attribute and attribute.role in ("tags", "string", "version") and candidate.value in attribute.values:
             return f"did you mean {render(candidate)}?"
     return None
