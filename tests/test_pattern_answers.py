@@ -82,8 +82,10 @@ def test_slices_are_looked_up_as_they_are_stored(listed_bits, tmp_path, monkeypa
     assert index.count(Matches("city", "*7")) == cities.str.ends_with("7").filter(np.arange(75_000) % 3 > 0).sum()
 
 
+@pytest.mark.parametrize("joined_rows", [0, 1 << 16])
 @pytest.mark.parametrize("is_older", [False, True])
-def test_ranks_are_kept_by_changes(is_older, tmp_path, monkeypatch):
+def test_ranks_are_kept_by_changes(is_older, joined_rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(joined_shard, "MAX_JOINED_ROWS", joined_rows)
     monkeypatch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", 1)
     monkeypatch.setattr(attribute_rows, "MAX_SLICED_RANGES", 0)
     monkeypatch.setattr(listed_ranks, "LISTED_BITS", 2)
