@@ -1,8 +1,9 @@
 """Change an index all the time while another process counts, and check every answer.
 
 A writer updates, tags, untags, removes and adds random devices, one small change after another. A reader refreshes
-and counts in a loop, first while nothing changes. Counts are compared with those of plain sets, which are kept by
-change: the number of the snapshot tells which ones. The folder is measured all the time.
+and counts in a loop, also before the first change and after the last one: what is slow then does not wait for a core.
+Counts are compared with those of plain sets, which are kept by change: the number of the snapshot tells which ones. The
+folder is measured all the time.
 
     python -m benchmarks.soak [--devices N] [--changes N] [--rate PER_SECOND] [--folder DIR] [--json FILE]
 
@@ -17,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from enum import IntEnum
 from itertools import accumulate
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -44,6 +46,14 @@ QUESTIONS: dict[str, Callable[[Device], bool]] = {
     "NOT city:c3": lambda device: device[1] != "c3",
     "new AND sent": lambda device: {"new", "sent"} <= device[2],
 }
+
+
+class Phase(IntEnum):
+    """What happens while the reader counts."""
+
+    QUIET = 0
+    CHANGING = 1
+    AFTER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,7 @@ class SoakMeasurement:
     write_max: float
     quiet: dict[str, float]
     busy: dict[str, float]
+    after: dict[str, float]
     answers_checked: int
     snapshots_read: int
     wrong: list[str]
@@ -197,25 +208,28 @@ def _change_device(device: Device | None, change: Change, at: int) -> Device | N
     return device[0], device[1], tags | {change.tag} if change.kind == "tag" else tags - {change.tag}
 
 
-def write_changes(folder: Path, devices: int, count: int, rate: float, results: Any) -> None:
-    """Make all changes; put the last snapshot number, the answers and the seconds of each into *results*."""
+def write_changes(folder: Path, devices: int, count: int, rate: float, phase: Any, results: Any) -> None:
+    """Make all changes; put the last snapshot, the answers and the seconds of each, and all seconds, into *results*."""
     index, written = DeviceIndex.open(folder), []
     start = time.perf_counter()
     for number, (change, answers) in enumerate(iter_changes(make_devices(devices), count)):
+        if not number:  # all devices are made
+            phase.value, start = Phase.CHANGING, time.perf_counter()
         if rate:
             time.sleep(max(0.0, start + number / rate - time.perf_counter()))
         began = time.perf_counter()
         written.append((change.apply(index), answers, time.perf_counter() - began))
-    results.put(written)
+    phase.value = Phase.AFTER
+    results.put((written, time.perf_counter() - start))
 
 
-def read_answers(folder: Path, is_warm: Event, is_busy: Event, is_done: Event, results: Any) -> None:
-    """Refresh and count in a loop; put the latencies and the answers by snapshot into *results*."""
+def read_answers(folder: Path, is_warm: Event, phase: Any, is_done: Event, results: Any) -> None:
+    """Refresh and count in a loop; put the latencies by phase, and the answers by snapshot, into *results*."""
     index = DeviceIndex.open(folder)
-    latencies = {False: Latencies(), True: Latencies()}
+    latencies = [Latencies() for _ in Phase]
     seen: dict[tuple[int, int], set[int]] = {}
     while not is_done.is_set():
-        kept = latencies[is_busy.is_set()]
+        kept = latencies[phase.value]
         start = time.perf_counter()
         index.refresh()
         kept.refresh.add(time.perf_counter() - start)
@@ -229,7 +243,7 @@ def read_answers(folder: Path, is_warm: Event, is_busy: Event, is_done: Event, r
                 kept.first.add(took)
             seen.setdefault(answered, set()).add(count)
         is_warm.set()
-    results.put((latencies[False].summarize(), latencies[True].summarize(), seen))
+    results.put(([each.summarize() for each in latencies], seen))
 
 
 def run_soak(
@@ -240,23 +254,23 @@ def run_soak(
     first_answers = [index.count(text) for text in QUESTIONS]
     sizes = [_measure_folder(index.folder)]
     processes = multiprocessing.get_context("spawn")
-    is_warm, is_busy, is_done = processes.Event(), processes.Event(), processes.Event()
+    is_warm, is_done, phase = processes.Event(), processes.Event(), processes.Value("i", Phase.QUIET, lock=False)
     written, read = processes.Queue(), processes.Queue()
-    reader = processes.Process(target=read_answers, args=(index.folder, is_warm, is_busy, is_done, read), daemon=True)
-    writer = processes.Process(target=write_changes, args=(index.folder, devices, changes, rate, written), daemon=True)
+    reader = processes.Process(target=read_answers, args=(index.folder, is_warm, phase, is_done, read), daemon=True)
+    writer = processes.Process(
+        target=write_changes, args=(index.folder, devices, changes, rate, phase, written), daemon=True
+    )
     reader.start()
     is_warm.wait()
     time.sleep(quiet_seconds)
     writer.start()
-    is_busy.set()
-    start = time.perf_counter()
     while written.empty() and writer.is_alive():
         sizes.append(_measure_folder(index.folder))
         time.sleep(SAMPLE_SECONDS)
-    made = written.get(timeout=60)
-    seconds = time.perf_counter() - start
+    made, seconds = written.get(timeout=60)
+    time.sleep(quiet_seconds)
     is_done.set()
-    quiet, busy, seen = read.get(timeout=60)
+    (quiet, busy, after), seen = read.get(timeout=60)
     for process in (writer, reader):
         process.join()
     took = np.array([each for _, _, each in made]) * 1e3
@@ -273,6 +287,7 @@ def run_soak(
         write_max=float(took.max()),
         quiet=quiet,
         busy=busy,
+        after=after,
         answers_checked=len(seen),
         snapshots_read=len({number for number, _ in seen}),
         wrong=wrong,
@@ -308,9 +323,13 @@ def _measure_folder(folder: Path) -> tuple[int, int]:
 
 def format_report(measured: dict[str, Any]) -> str:
     """Return the results as Markdown."""
-    quiet, busy = measured["quiet"], measured["busy"]
+    phases = [measured[phase] for phase in ("quiet", "busy", "after")]
     rows = [
-        (name, f"{quiet[key]:.3f}", f"{busy[key]:.3f}", f"{busy[key] / quiet[key]:.2f}")
+        (
+            name,
+            *(f"{each[key]:.3f}" if key in each else "" for each in phases),
+            f"{phases[1][key] / phases[0][key]:.2f}",
+        )
         for name, key in (
             ("count, median", "count_p50"),
             ("count, 99 %", "count_p99"),
@@ -328,7 +347,7 @@ def format_report(measured: dict[str, Any]) -> str:
         f"a change takes {measured['write_p50']:.0f} ms (99 %: {measured['write_p99']:.0f}, "
         f"the longest {measured['write_max']:.0f})\n\n"
     )
-    return head + format_table(("ms", "quiet", "while changing", "ratio"), rows)
+    return head + format_table(("ms", "quiet", "while changing", "quiet again", "while changing / quiet"), rows)
 
 
 def main() -> None:
