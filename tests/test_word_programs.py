@@ -1,5 +1,6 @@
 """Expressions over packed words, roaring bitmaps and plain Boolean arrays have the same rows."""
 
+import pickle
 from functools import reduce
 
 import numpy as np
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
 from audience.index.query import physical_plan, tag_questions
 from audience.index.query.bitmap_steps import count_alone
+from audience.index.query.device_set import DeviceSet
+from audience.index.query.late_bitmaps import LateBitmap
 from audience.index.query.tag_trees import read_tree
 from audience.index.query.word_expressions import find_program
 from audience.index.storage import word_programs
+from audience.index.storage.bitmaps import BitMap
 from audience.language.ast import Everyone, Nobody, Tag, bare
 
 ROW_COUNT = 140_000  # more than two containers, and not a multiple of the bits of a word
@@ -106,6 +110,12 @@ def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
 
 
 WAYS = ["words", "whole words", "bitmaps", "at once", "filled at once"]
+FORMS = {
+    "rows": lambda devices: devices.global_rows(),
+    "count": len,
+    "bitmap": lambda devices: np.array(devices.bitmaps[0].to_array()),
+    "pickle": lambda devices: pickle.loads(pickle.dumps(devices)).global_rows(),
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -118,6 +128,36 @@ def test_all_ways_agree(indexes, way, expr):
             expected = np.flatnonzero(mask_of(expr) & live)
             assert index.count(expr) == len(expected)
             assert np.array_equal(np.sort(index.resolve(expr).ids().cast(pl.UInt32).to_numpy()), expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(expr=EXPRS, forms=st.permutations(["rows", "count", "bitmap", "pickle"]))
+@settings(deadline=None)
+def test_rows_are_the_same_in_each_form(indexes, way, expr, forms):
+    """Whichever form is asked for first: rows and counts may come from words, of which no bitmap was made.
+
+    That the bitmap is right shows in the ids of `test_all_ways_agree`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        take_way(patch, way)
+        for index, live in indexes:
+            index.count(expr)  # finds the bitmaps, so that the rows may be found late
+            devices = index.resolve(expr)
+            found = {form: FORMS[form](devices) for form in forms}
+            assert np.array_equal(found["rows"], found["bitmap"]) and np.array_equal(found["rows"], found["pickle"])
+            assert found["count"] == len(found["rows"]) == int((mask_of(expr) & live).sum())
+            assert (found["rows"][1:] > found["rows"][:-1]).all()
+
+
+def test_rows_of_a_new_expression_are_found_late(indexes, monkeypatch):
+    take_way(monkeypatch, "words")
+    expr = And((bare("dense"), Not(bare("third"))))
+    index, _ = indexes[0]
+    index.count(expr)
+    devices = index.resolve(expr)
+    assert isinstance(devices.bitmaps, LateBitmap)
+    assert devices == DeviceSet([BitMap(devices.global_rows())], index.snapshot)
+    assert not isinstance(index.resolve(expr).bitmaps, LateBitmap)  # those of the same object may be cached
 
 
 @pytest.mark.parametrize("way", WAYS)

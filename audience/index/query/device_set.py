@@ -21,6 +21,7 @@ from audience.index.query.exported_columns import (
     empty_frame,
     iter_exported_frames,
 )
+from audience.index.query.late_bitmaps import LateBitmap
 from audience.index.schema.columns import (
     GENERIC_ID_COLUMNS,
     KEY_COLUMN,
@@ -67,6 +68,8 @@ class DeviceSet:
 
     @cached_property
     def _device_count(self) -> int:
+        if isinstance(self.bitmaps, LateBitmap):
+            return self.bitmaps.count_rows()
         if isinstance(self.bitmaps, SplitRows):
             return len(self.bitmaps.joined_rows)
         return sum(map(len, self.bitmaps))
@@ -158,6 +161,8 @@ class DeviceSet:
 
         They have 64 bits if the index has more than 2³² rows.
         """
+        if isinstance(self.bitmaps, LateBitmap):
+            return self.bitmaps.list_rows()
         if len(self.bitmaps) == 1:  # most tables; all else would take as long as few rows
             return list_rows(self.bitmaps[0])
         if isinstance(self.bitmaps, SplitRows) and (consecutive := self.bitmaps.consecutive_rows) is not None:

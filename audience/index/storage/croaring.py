@@ -37,6 +37,7 @@ Count: TypeAlias = Callable[[BitMap, BitMap], int]
 Update: TypeAlias = Callable[[BitMap, BitMap], Any]
 ViewFrozen: TypeAlias = "Callable[[NDArray[np.uint8]], BitMap]"
 CopyView: TypeAlias = Callable[[BitMap], BitMap]
+ListView: TypeAlias = "Callable[[BitMap, Rows], None]"
 Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
 # A call through ctypes takes half a microsecond more; operations on less take not much longer than that.
@@ -45,6 +46,7 @@ SHARED_BLOCKS = 4  # that are one; 256 KB and more of each operand
 _SHARED: list[None] = []  # has an element for each question that threads share
 KNOWN_VERSIONS = ("v4.", "v5.")  # of CRoaring, whose functions have the parameters that are passed here
 POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
+LISTED_BEYOND = 64  # row numbers: those of a word are written at once, however many it has
 CONTAINER_WORDS = 1024  # of a container of a roaring bitmap, which covers 65,536 rows
 
 
@@ -164,6 +166,16 @@ def load_view_copier() -> CopyView | None:
     return None if functions is None else functions.define_view_copier()
 
 
+def load_view_lister() -> ListView | None:
+    """Return the function that writes the rows of a view of words, None if there is none.
+
+    The view may believe that a container has more rows than it has. Up to `LISTED_BEYOND` numbers are written after the
+    last row.
+    """
+    functions = _load_functions()
+    return None if functions is None else functions.define_view_lister()
+
+
 def load_frozen_view() -> ViewFrozen | None:
     """Return the function that makes a bitmap of memory in the frozen format, without a copy; None if there is none.
 
@@ -271,6 +283,14 @@ class _Functions:
             return copied
 
         return copy_view
+
+    def define_view_lister(self) -> ListView | None:
+        """Return the function that writes the rows of a view of words, None if CRoaring does not export it."""
+        try:
+            function = self._load("to_uint32_array", None, ctypes.c_void_p, ctypes.c_void_p)
+        except AttributeError:
+            return None
+        return lambda view, rows: function(view.raw_pointer, rows.ctypes.data)
 
     def _load(self, name: str, result: Any, *arguments: Any) -> Any:
         function = self._library[f"roaring_bitmap_{name}"]

@@ -7,14 +7,15 @@ that takes longer than to find them. A few blocks are kept for the next arrays; 
 #   rows of an audience ──no longer used──▶ free blocks ──▶ rows of another one
 #                                             └─ if there are enough ──▶ the system
 
+from __future__ import annotations
+
 import mmap
 from collections import deque
 from contextlib import suppress
 from weakref import ref
 
-import numpy as np
-
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, fill_rows
+from audience.lazy_imports import np
 
 MIN_BYTES, MAX_BYTES = 1 << 16, 1 << 24  # of an array: the rows of a shard at most
 MIN_HUGE_BYTES = 1 << 22  # that are worth pages of 2 MB, as numpy has it

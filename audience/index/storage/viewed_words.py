@@ -15,16 +15,20 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from audience.index.storage import packed_words, word_memory
-from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap
+from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap, RowNumbers
 from audience.index.storage.croaring import (
     CONTAINER_WORDS,
+    LISTED_BEYOND,
     CopyView,
+    ListView,
     ViewFrozen,
     Words,
     choose_operations,
     load_frozen_view,
     load_view_copier,
+    load_view_lister,
 )
+from audience.index.storage.row_memory import allocate_rows, list_rows
 from audience.lazy_imports import np
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 FROZEN_COOKIE, BITSET_CONTAINER = 13766, 1
 SAMPLED_WORDS = 16  # of a container
 MAX_ARRAYS = 3  # that an intersection makes of words as fast as words are copied
+UNWRITTEN = 0xFFFF_FFFF  # no row of the samples
 VIEWED_ROWS = 1 << 16  # that a view believes each container to have; operations that use it are not called
 
 
@@ -121,6 +126,24 @@ class ViewedWords:
             bitmap.remove(VIEWED_ROWS * number)
         return bitmap
 
+    def list_rows(self) -> RowNumbers:
+        """Return the rows whose bits are set, in rising order.
+
+        CRoaring writes them straight from the words, in less time than it takes to make a bitmap first.
+
+        >>> viewed = ViewedWords(2)
+        >>> viewed.words[:] = 1, 6
+        >>> viewed.list_rows().tolist()
+        [0, 65, 66]
+        """
+        write = None if self._view is None else _load_lister()
+        if write is None or self._view is None:
+            return list_rows(packed_words.words_to_bitmap(self._containers.copy()))
+        count = self.count()
+        rows = allocate_rows(count + LISTED_BEYOND)
+        write(self._view, rows)
+        return rows[:count]
+
 
 def _has_arrays(samples: Words) -> bool:
     """Return whether some containers, of each of which *samples* has a row, are likely to be arrays."""
@@ -154,6 +177,23 @@ def _load_copier() -> CopyView | None:
     copied = copy(view)
     is_right = copied == expected and copied.serialize() == expected.serialize() and len(copied) == len(expected)
     return copy if is_right else None
+
+
+@cache
+def _load_lister() -> ListView | None:
+    """Return the function that lists the rows of views, if it works for few rows of a container, many and all.
+
+    It must not write more than it is known to write after the last row.
+    """
+    view_frozen, write = _load_view(), load_view_lister()
+    if view_frozen is None or write is None:
+        return None
+    _memory, view, expected = _view_samples(view_frozen, [0x11, 0x7F, 0, ~0, 0x7F, -1 << 63])
+    count = len(expected)
+    rows = np.full(count + 2 * VIEWED_ROWS, UNWRITTEN, dtype=np.uint32)
+    write(view, rows)
+    is_right = np.array_equal(rows[:count], list_rows(expected))
+    return write if is_right and (rows[count + LISTED_BEYOND :] == UNWRITTEN).all() else None
 
 
 def _view_samples(view_frozen: ViewFrozen, samples: Sequence[int]) -> tuple[NDArray[np.uint8], BitMap, BitMap]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from audience.index.storage.bitmaps import BitMap, RowSet
+from audience.index.storage.bitmaps import BitMap, RowNumbers, RowSet
 from audience.index.storage.cache import CacheKey
 from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.viewed_words import ViewedWords
@@ -354,15 +354,33 @@ def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
     if length == size:
         rows = _find_whole(program, [*operands, *buffers], slot)
     else:
-        result = ViewedWords(size)
-        for start in range(0, size, length):
-            found = result.words[start : start + length]
-            slots_of_block = [each.words[start : start + length] for each in operands]
-            slots_of_block += [each.words[: len(found)] for each in buffers]
-            take_steps(program.steps, slots_of_block)
-            found[:] = slots_of_block[slot]
-        rows = result.to_bitmap()
+        rows = _find_blocks(program, [*operands, *buffers], length, ViewedWords(size)).to_bitmap()
     return RowSet(rows, program.result.complemented, 2 * len(rows))
+
+
+def list_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowNumbers:
+    """Return the rows in the result of *program*, which is no complement, in rising order."""
+    size, slot = len(operands[0].words), program.result.slot
+    assert slot is not None and not program.result.complemented
+    length = program.choose_length(size)
+    buffers = _KEPT.take_buffers(program.buffer_count, length)
+    slots = [*operands, *buffers]
+    if length < size:
+        return _find_blocks(program, slots, length, _KEPT.take_buffers(1, size)[0]).list_rows()
+    take_steps(program.steps, [each.words for each in slots])
+    return slots[slot].list_rows()
+
+
+def _find_blocks(program: WordProgram, slots: Sequence[ViewedWords], length: int, result: ViewedWords) -> ViewedWords:
+    """Return *result*, overwritten with the slot of the result in blocks of *length* words."""
+    assert program.result.slot is not None
+    for start in range(0, len(result.words), length):
+        found = result.words[start : start + length]
+        words = [each.words[start : start + length] for each in slots[: program.operand_count]]
+        words += [each.words[: len(found)] for each in slots[program.operand_count :]]
+        take_steps(program.steps, words)
+        found[:] = words[program.result.slot]
+    return result
 
 
 def _find_whole(program: WordProgram, slots: Sequence[ViewedWords], slot: int) -> BitMap:
