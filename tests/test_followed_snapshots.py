@@ -11,7 +11,7 @@ from audience import DeviceIndex, parse
 from audience.errors import ExpressionError
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import evaluate, physical_plan, tag_questions
+from audience.index.query import physical_plan, resolve, tag_questions
 from audience.index.storage import bitmap_forms, joined_shard
 
 query_exprs = index_forms(st.one_of(index_leaf, *SHARE_EXPRS), max_leaves=6)
@@ -76,8 +76,8 @@ def test_snapshot_answers_alike_whatever_was_asked_before(
             opened = DeviceIndex.open(index.folder)
             for expr in questions:
                 assert reader.count(expr) == opened.count(expr), expr
-                rows = [list(rows) for rows in evaluate.resolve_rows(expr, reader.snapshot)]
-                assert rows == [list(rows) for rows in evaluate.resolve_rows(expr, opened.snapshot)]
+                rows = [list(rows) for rows in resolve.resolve_rows(expr, reader.snapshot)]
+                assert rows == [list(rows) for rows in resolve.resolve_rows(expr, opened.snapshot)]
 
 
 @pytest.fixture

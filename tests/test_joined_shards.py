@@ -11,7 +11,7 @@ from strategies import DEVICE_SCHEMA, SHARE_EXPRS, device_rows, index_forms, ind
 from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import evaluate, pattern_search, physical_plan, tag_questions
+from audience.index.query import evaluate, pattern_search, physical_plan, resolve, tag_questions
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
@@ -70,15 +70,15 @@ def test_joined_shard_answers_like_its_parts(
         for expr in exprs:
             require_loaded_together(expr, snapshot)
         for expr in [*exprs, *exprs]:
-            joined = [list(rows) for rows in evaluate.resolve_rows(expr, snapshot)]
+            joined = [list(rows) for rows in resolve.resolve_rows(expr, snapshot)]
             assert index.count(expr) == sum(map(len, joined))
-            assert joined == [list(rows) for rows in evaluate.resolve_rows(expr, alone)]
+            assert joined == [list(rows) for rows in resolve.resolve_rows(expr, alone)]
             assert list_rows(expr, snapshot) == list_rows(expr, alone)
 
 
 def list_rows(expr, snapshot):
     """Return the row numbers in the whole index, and those of a set that was pickled."""
-    devices = DeviceSet(evaluate.resolve_rows(expr, snapshot), snapshot)
+    devices = DeviceSet(resolve.resolve_rows(expr, snapshot), snapshot)
     copied = DeviceSet(pickle.loads(pickle.dumps(devices.bitmaps)), snapshot)
     assert (len(devices), devices) == (len(copied), copied)
     return devices.global_rows().tolist(), copied.global_rows().tolist()

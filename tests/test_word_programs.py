@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
-from audience.index.query import physical_plan, tag_questions
+from audience.index.query import physical_plan, resolve, tag_questions
 from audience.index.query.bitmap_steps import count_alone
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.late_bitmaps import LateBitmap
@@ -105,11 +105,12 @@ def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
     if way == "filled at once":  # every union
         patch.setattr(tag_questions, "MAX_UNFILLED", 1)
         patch.setattr(tag_questions, "FULL", 2)
+    patch.setattr(resolve, "MAX_ALONE", 0.0 if way == "operands" else float("inf"))
     if way == "whole words":
         patch.setattr(word_programs.WordProgram, "choose_length", lambda _, size: size)
 
 
-WAYS = ["words", "whole words", "bitmaps", "at once", "filled at once"]
+WAYS = ["words", "whole words", "bitmaps", "operands", "at once", "filled at once"]
 FORMS = {
     "rows": lambda devices: devices.global_rows(),
     "count": len,

@@ -27,6 +27,7 @@ from audience.index.query.index_explanations import IndexExplanations
 from audience.index.query.index_sql import IndexSql
 from audience.index.query.insight.index_insight import IndexInsight
 from audience.index.query.questions import bind_segments, read_question
+from audience.index.query.resolve import resolve_rows
 from audience.index.records.record_files import verify_record_files
 from audience.index.schema.column_roles import ColumnRoles, join_id_columns
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
@@ -289,7 +290,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         ['t2']
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        rows = evaluate.resolve_rows(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
+        rows = resolve_rows(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
         return DeviceSet(rows, snapshot)
 
     def member(

@@ -18,7 +18,6 @@ from audience.index.query.attribute_rows import (
     rows_in_ranks,
     rows_with_value,
 )
-from audience.index.query.late_bitmaps import LateBitmap, has_late_bitmap
 from audience.index.query.limits import choose_devices
 from audience.index.query.physical_plan import choose_words, is_planned
 from audience.index.query.ranking import choose_extremes
@@ -79,36 +78,6 @@ MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
 # These scan all values, all ids or many events, or choose among all devices, which is slow.
 CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top, Did, Aggregate, EventMoment)
-
-
-def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Sequence[RowBitmap]:
-    """Return the rows of each shard that match *expr*, asked as `validate_and_expand` says.
-
-    The bitmaps may be shared and must not be changed. That of one shard may be made when it is taken.
-
-    Raises:
-        ExpressionError: The expression refers to something that the index does not have.
-    """
-    shards = snapshot.evaluated_shards
-    question = find_question(expr, shards) if as_of is None else None
-    if question is None:
-        return snapshot.split_rows(map_expr(find_live_rows, validate_and_expand(expr, snapshot, as_of), shards))
-    shard = shards[0]
-    if question.is_found_at_once:
-        return snapshot.split_rows([exclude_deleted(find_tree_rows(question, shard), shard)])
-    late = _find_late(expr, question, shard) if shards is snapshot.shards else None
-    return late or snapshot.split_rows([exclude_deleted(evaluate_in_shard(expr, shard), shard)])
-
-
-def _find_late(expr: Expr, question: TagQuestion, shard: Shard) -> LateBitmap | None:
-    """Return rows that packed words find when they are asked for, unless those of the same object are to be cached."""
-    plan = question.plan
-    if plan is None or not has_late_bitmap(plan.program) or shard.deleted is not None or shard.notes is not None:
-        return None
-    if isinstance(expr, Threshold) or is_planned(expr, shard, counts=False):
-        return None
-    chosen = choose_words(expr, question, shard, counts=False)
-    return None if chosen is None else LateBitmap(*chosen)
 
 
 def find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:

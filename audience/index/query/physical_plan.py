@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # a question has the gains that are estimated here
 # Nanoseconds, measured. Words stay in the cache of the processor, but for the operands of large shards.
 OPERAND_WORD, CACHED_OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 0.2, 0.02, 0.08, 0.1, 450.0
 MAX_CACHED_WORDS = 1 << 14  # of an operand
-NEW_WORD, NEW_ARRAY_ROW = 0.25, 1.3  # of words that are made of a bitmap
-RESULT_WORD, RESULT = 0.8, 12_000.0  # of a bitmap that is made of words
+NEW_OPERAND, NEW_WORD, NEW_ARRAY_ROW = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
+RESULT_WORD, RESULT = 0.8, 26_000.0  # of a bitmap that is made of words
 FIXED = 3_500.0  # of a program
 MAX_PLANNED_EXPRS = 4_096
 
@@ -32,9 +32,17 @@ LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
 
 
 def is_planned(expr: Expr, shard: Shard, *, counts: bool) -> bool:
-    """Return whether words were chosen to count, or to find, the rows of the same object before."""
+    """Return whether it was chosen how to count, or to find, the rows of the same object before, without the cache."""
     planned = shard.counted_with_words if counts else shard.found_with_words
     return planned.get(id(expr)) is expr
+
+
+def mark_planned(expr: Expr, shard: Shard, *, counts: bool) -> None:
+    """Record that it was chosen how to count, or to find, the rows of *expr* without the cache."""
+    planned = shard.counted_with_words if counts else shard.found_with_words
+    if len(planned) >= MAX_PLANNED_EXPRS:
+        planned.clear()
+    planned[id(expr)] = expr
 
 
 def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, *, counts: bool) -> LoadedWords | None:
@@ -57,16 +65,13 @@ def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, *, counts: b
     words = shard.cache.find_words(plan.keys)
     if words is not None and counts and not isinstance(expr, Threshold):
         return plan.program, words  # what follows is remembered for those whose rows may be cached
-    planned = shard.counted_with_words if counts else shard.found_with_words
-    if planned.get(id(expr)) is expr:
+    if is_planned(expr, shard, counts=counts):
         return plan.program, words or shard.load_words(plan.tag_rows)
     if words is None:
         words = _load_useful(plan.tag_rows, gain, shard)
     if words is None:
         return None
-    if len(planned) >= MAX_PLANNED_EXPRS:
-        planned.clear()
-    planned[id(expr)] = expr
+    mark_planned(expr, shard, counts=counts)
     return plan.program, words
 
 
@@ -125,7 +130,8 @@ def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[V
 def estimate_making(tag_rows: Sequence[int], shard: Shard) -> float:
     """Return the estimated nanoseconds that it takes to make the words of stored bitmaps."""
     size = packed_words.word_count(shard.row_count)
-    return sum(size * NEW_WORD + shard.load_form(row).array_rows * NEW_ARRAY_ROW for row in tag_rows)
+    rows = sum(shard.load_form(row).array_rows for row in tag_rows)
+    return len(tag_rows) * (NEW_OPERAND + size * NEW_WORD) + rows * NEW_ARRAY_ROW
 
 
 def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:

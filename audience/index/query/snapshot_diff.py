@@ -9,7 +9,7 @@ from audience.counts import format_count
 from audience.errors import ExpressionError
 from audience.html_table import format_html_table
 from audience.index.query.device_set import DeviceSet
-from audience.index.query.evaluate import resolve_rows
+from audience.index.query.resolve import resolve_rows
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
 from audience.index.storage.device_numbers import NumberSet
 from audience.index.storage.kept_snapshots import open_kept_snapshot

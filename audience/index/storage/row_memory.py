@@ -17,7 +17,7 @@ from weakref import ref
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, fill_rows
 from audience.lazy_imports import np
 
-MIN_BYTES, MAX_BYTES = 1 << 16, 1 << 24  # of an array: the rows of a shard at most
+MIN_BYTES, MAX_BYTES = 1 << 17, 1 << 24  # of an array: the rows of a shard at most
 MIN_HUGE_BYTES = 1 << 22  # that are worth pages of 2 MB, as numpy has it
 MAX_FREE_BLOCKS = 4
 HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)  # of Linux

@@ -1,0 +1,64 @@
+"""Find the rows of each shard that match an expression.
+
+What a new expression object over tags has is found from its bitmaps alone, if that takes less time than to look for
+what is cached of its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from audience.index.query.evaluate import evaluate_in_shard, exclude_deleted, find_live_rows
+from audience.index.query.late_bitmaps import LateBitmap, has_late_bitmap
+from audience.index.query.physical_plan import choose_words, is_planned, mark_planned
+from audience.index.query.shard_threads import map_expr
+from audience.index.query.tag_questions import TagQuestion, find_question
+from audience.index.query.tree_rows import find_tree_rows
+from audience.index.query.validate import validate_and_expand
+from audience.index.storage.bitmaps import BitMap, RowSet
+from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
+from audience.index.storage.word_programs import find_rows
+from audience.language.as_of import AsOf
+from audience.language.ast import Expr, Threshold
+
+MAX_ALONE = 60_000.0  # nanoseconds of operations on stored bitmaps; to look for cached parts takes about as long
+
+
+def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Sequence[BitMap]:
+    """Return the rows of each shard that match *expr*, asked as `validate_and_expand` says.
+
+    The bitmaps may be shared and must not be changed. That of one shard may be made when it is taken.
+
+    Raises:
+        ExpressionError: The expression refers to something that the index does not have.
+    """
+    shards = snapshot.evaluated_shards
+    question = find_question(expr, shards) if as_of is None else None
+    if question is None:
+        return snapshot.split_rows(map_expr(find_live_rows, validate_and_expand(expr, snapshot, as_of), shards))
+    shard = shards[0]
+    if question.is_found_at_once:
+        found = find_tree_rows(question, shard)
+    else:
+        new = _find_new(expr, question, shard, may_be_late=shards is snapshot.shards and shard.deleted is None)
+        if isinstance(new, LateBitmap):
+            return new
+        found = new or evaluate_in_shard(expr, shard)
+    return snapshot.split_rows([exclude_deleted(found, shard)])
+
+
+def _find_new(expr: Expr, question: TagQuestion, shard: Shard, *, may_be_late: bool) -> LateBitmap | RowSet | None:
+    """Return the rows of an object that was not asked for before, without a look at what is cached of its parts.
+
+    None if they take longer than to look, or are to be cached. With *may_be_late*, words find them when they are used.
+    """
+    if isinstance(expr, Threshold) or is_planned(expr, shard, counts=False):
+        return None
+    chosen = choose_words(expr, question, shard, counts=False)
+    if chosen is not None:
+        return LateBitmap(*chosen) if may_be_late and has_late_bitmap(chosen[0]) else find_rows(*chosen)
+    if question.cost > MAX_ALONE:
+        return None
+    mark_planned(expr, shard, counts=False)
+    return find_tree_rows(question, shard)
