@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex
 from audience.index.ingest import build, encode
-from audience.index.query import attribute_rows, pattern_search
+from audience.index.query import attribute_rows, literal_search, pattern_search
 from audience.index.storage import joined_shard, listed_ranks, number_programs, packed_numbers, shard_writer
 from audience.language.ast import Matches
 from audience.language.patterns import Pattern, read_pattern
@@ -32,13 +32,14 @@ def count_matches(texts: list[str | None], pattern: Pattern) -> int:
         st.sampled_from([0, 350]),
         st.sampled_from([0, 1 << 16]),
         st.sampled_from([-3, 1, 2, 16]),
+        st.sampled_from([-1, 9]),
     ),
 )
 def test_patterns_of_several_shards(shards, is_repeated, asked, limits, tmp_path_factory):
     path = tmp_path_factory.mktemp("patterns") / "devices.index"
     cities = [city for shard in shards for city in (shards[0] if is_repeated else shard)]
     table = pl.DataFrame({"registration_id": [f"d{row}" for row in range(len(cities))], "city": cities})
-    most_bitmaps, compared_singly, lower_bits, most_steps, joined_rows, listed_bits = limits
+    most_bitmaps, compared_singly, lower_bits, most_steps, joined_rows, listed_bits, most_hits = limits
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", 12),
@@ -48,6 +49,7 @@ def test_patterns_of_several_shards(shards, is_repeated, asked, limits, tmp_path
             (attribute_rows, "MAX_SLICED_RANGES", 0),
             (packed_numbers, "LOWER_BITS", lower_bits),
             (number_programs, "MAX_STEPS", most_steps),
+            (literal_search, "MAX_HIT_RATIO", most_hits),
             (listed_ranks, "LISTED_BITS", listed_bits),  # with -3, no ranks are listed
         ):
             patch.setattr(module, name, value)

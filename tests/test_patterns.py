@@ -1,6 +1,7 @@
 """Patterns of texts: one at a time, as a regular expression over many, and against a slow recursive matcher."""
 
 from itertools import pairwise
+from operator import contains
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audience.index.query import literal_search
+from audience.index.query.literal_search import find_literal, find_texts_with
 from audience.index.query.pattern_search import find_matches, find_prefix_ranks
 from audience.index.schema.rank_ranges import group_into_ranges
 from audience.language.patterns import Pattern, PatternError, escape_pattern, fold_case, read_pattern
@@ -63,6 +66,35 @@ def test_patterns_match_as_recursion_does(pattern, values, ignores_case):
     assert [read.matches(value) for value in values] == expected
     found = find_matches(read, pl.Series(values, dtype=pl.String))
     assert found.tolist() == np.flatnonzero(expected).tolist()
+
+
+@given(
+    pattern=pattern_texts,
+    values=st.lists(texts, max_size=6),
+    ignores_case=st.booleans(),
+    block_bytes=st.sampled_from([1, 3, 1 << 18]),
+)
+def test_texts_with_a_literal_part_are_found_in_their_bytes(pattern, values, ignores_case, block_bytes):
+    read = read_pattern(pattern, ignores_case)
+    literal, values = find_literal(read), [*values, fold(pattern), ""]
+    encoded = [value.encode() for value in values]
+    offsets, data = np.cumsum([0, *map(len, encoded)]), np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    expected = [
+        any(all(map(contains, literal, text[at : at + len(literal)])) for at in range(len(text) - len(literal) + 1))
+        for text in encoded
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(literal_search, "MAX_HIT_RATIO", 1 << 10)
+        patch.setattr(literal_search, "BLOCK_BYTES", block_bytes)
+        found = find_texts_with(literal, offsets, data).tolist() if literal else list(range(len(values)))
+    assert not literal or found == np.flatnonzero(expected).tolist()
+    assert {position for position, value in enumerate(values) if read.matches(value)} <= set(found)
+
+
+def test_frequent_parts_of_texts_are_not_searched_for():
+    data, offsets = np.frombuffer(b"ab" * 80, dtype=np.uint8), np.arange(0, 161, 2)
+    assert find_texts_with([b"a"], offsets, data) is None
+    assert find_texts_with([b"a", b"a"], offsets, data).tolist() == []
 
 
 @given(texts)

@@ -1,7 +1,8 @@
 """Find the values of an attribute that match a pattern.
 
 Texts are sorted by code points, so that those with a prefix are one range, found by binary search. Any other pattern
-is searched for among the values that begin with its characters before the first wildcard.
+is searched for among the values that begin with its characters before the first wildcard, and among those of them that
+have its longest part without wildcards if these are few.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from audience.index.query.literal_search import find_literal, find_texts_with
 from audience.index.query.shard_threads import share_calls
 from audience.index.schema.rank_ranges import group_into_ranges
 from audience.index.schema.value_types import RankRange, StringSequence, value_type_of
+from audience.index.storage import arrow_file
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.language.patterns import Pattern, Token, Wildcard, cases_of
@@ -49,6 +52,9 @@ def _search_ranges(
     pattern: Pattern, attribute: StoredAttribute, shard: Shard, candidates: RankRange
 ) -> Sequence[RankRange]:
     """Return the ranks of the values that match *pattern*, all of them *candidates*, as ranges in rising order."""
+    found = _find_with_literal(pattern, attribute, shard, candidates)
+    if found is not None:
+        return group_into_ranges(found)
     from audience.index.storage.polars_bridge import read_attribute_values  # Polars loads slowly
 
     start, stop = candidates
@@ -57,6 +63,28 @@ def _search_ranges(
     halves = texts.slice(0, middle), texts.slice(middle)
     first, second = share_calls(find_matches, [(pattern, half) for half in halves], shard)
     return group_into_ranges(np.concatenate([first, second + middle]) + start)
+
+
+def _find_with_literal(
+    pattern: Pattern, attribute: StoredAttribute, shard: Shard, candidates: RankRange
+) -> NDArray[np.int64] | None:
+    """Return the ranks of the values that match *pattern*, all of them *candidates*; None if it has no rare part."""
+    literal, column, first = find_literal(pattern), shard.value_column("value"), attribute.start
+    all_offsets, data = arrow_file.view_string_buffers(column)
+    if not literal or all_offsets is None:
+        return None
+    offsets = all_offsets[first + candidates[0] : first + candidates[1] + 1]
+    positions = find_texts_with(literal, offsets - offsets[0], data[offsets[0] : offsets[-1]])
+    if positions is None:
+        return None
+    ranks = positions + candidates[0]
+    if len(ranks) <= MAX_MATCHED_ONE_BY_ONE:
+        texts = shard.attribute_values(attribute)
+        return np.array([rank for rank in ranks.tolist() if pattern.matches(texts[rank])], dtype=np.int64)
+    from audience.index.storage.polars_bridge import arrow_to_series  # Polars loads slowly
+
+    texts_with = arrow_to_series(arrow_file.take_rows(column, (first + ranks).astype(np.uint32)))
+    return ranks[find_matches(pattern, texts_with)]
 
 
 def find_matching_positions(pattern: Pattern, texts: StringSequence) -> NDArray[np.int64]:
