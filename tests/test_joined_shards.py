@@ -15,7 +15,7 @@ from audience.index.query import evaluate, pattern_search, physical_plan, resolv
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
-from audience.index.storage import closed_rows, joined_attributes, joined_shard
+from audience.index.storage import closed_rows, id_arrays, joined_attributes, joined_shard
 from audience.index.storage.detached import detach_snapshot
 from audience.index.storage.joined_attributes import MergedStrings
 from audience.index.storage.joined_shard import JoinedShard
@@ -42,9 +42,21 @@ def make_table(devices: dict) -> pl.DataFrame:
     compared=st.sampled_from([0, 256]),
     open_rows=st.sampled_from([0, joined_shard.MAX_DELETED_RATIO, 1]),
     sparse_ratio=st.sampled_from([closed_rows.MOVED_RATIO, 1 << 30]),
+    mask_ratio=st.sampled_from([0, id_arrays.MASK_RATIO, 1 << 30]),
 )
 def test_joined_shard_answers_like_its_parts(
-    tmp_path_factory, first, updates, removed, exprs, bitmaps, later, words, compared, open_rows, sparse_ratio
+    tmp_path_factory,
+    first,
+    updates,
+    removed,
+    exprs,
+    bitmaps,
+    later,
+    words,
+    compared,
+    open_rows,
+    sparse_ratio,
+    mask_ratio,
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
@@ -54,6 +66,7 @@ def test_joined_shard_answers_like_its_parts(
         patch.setattr(joined_shard, "MAX_DELETED_RATIO", open_rows)
         patch.setattr(closed_rows, "MOVED_RATIO", sparse_ratio)
         patch.setattr(closed_rows, "FOUND_RATIO", sparse_ratio)
+        patch.setattr(id_arrays, "MASK_RATIO", mask_ratio)
         if words:  # wherever packed words can be used
             patch.setattr(physical_plan, "FIXED", -1e12)
             patch.setattr(tag_questions, "MIN_COST", 0)
@@ -81,7 +94,9 @@ def list_rows(expr, snapshot):
     devices = DeviceSet(resolve.resolve_rows(expr, snapshot), snapshot)
     copied = DeviceSet(pickle.loads(pickle.dumps(devices.bitmaps)), snapshot)
     assert (len(devices), devices) == (len(copied), copied)
-    return devices.global_rows().tolist(), copied.global_rows().tolist()
+    ids, of_rows = devices.ids().to_list(), copied.ids().to_list()
+    assert ids == of_rows
+    return devices.global_rows().tolist(), copied.global_rows().tolist(), ids
 
 
 def require_loaded_together(expr, snapshot):

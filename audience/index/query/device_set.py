@@ -31,7 +31,7 @@ from audience.index.schema.columns import (
 )
 from audience.index.storage import arrow_file, bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.id_arrays import take_array, take_series
+from audience.index.storage.id_arrays import take_array, take_series, take_split_series
 from audience.index.storage.joined_shard import SplitRows
 from audience.index.storage.list_columns import as_lists, is_list
 from audience.index.storage.row_memory import allocate_rows, list_rows
@@ -71,7 +71,7 @@ class DeviceSet:
         if isinstance(self.bitmaps, LateBitmap):
             return self.bitmaps.count_rows()
         if isinstance(self.bitmaps, SplitRows):
-            return len(self.bitmaps.joined_rows)
+            return self.bitmaps.device_count
         return sum(map(len, self.bitmaps))
 
     def __len__(self) -> int:
@@ -314,7 +314,10 @@ class DeviceSet:
         return ((shard, rows) for shard, rows in zip(self.snapshot.shards, self.bitmaps, strict=True) if rows)
 
     def _gather_ids(self, column: IdColumn) -> pl.Series:
-        parts = [take_series(shard, column, rows) for shard, rows in self._bitmaps_of_shards()]
+        if isinstance(self.bitmaps, SplitRows):
+            parts = take_split_series(self.bitmaps, column)
+        else:
+            parts = [take_series(shard, column, rows) for shard, rows in self._bitmaps_of_shards()]
         if any(map(is_list, parts)):
             parts = [as_lists(part) for part in parts]
         return pl.concat(parts) if parts else pl.Series(column.name, [], dtype=pl.String)

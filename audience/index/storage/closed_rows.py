@@ -11,7 +11,7 @@ as long as if the deleted rows had never been written.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, remove_rows, rows_to_bitmap
 from audience.index.storage.croaring import Words
@@ -35,6 +35,7 @@ class ClosedRows:
         deleted: Rows that are left out.
         row_count: Number of the rows that are left.
         bitmaps: Bitmaps of the shard that were closed up, by their row of the tags file.
+        columns: Columns of ids without the rows that are left out, by their name: views of the mapped file.
 
     >>> closed = ClosedRows(BitMap([1, 3]), 6)
     >>> closed.close(BitMap([0, 1, 2, 4, 5])), closed.open(BitMap([1, 3])), closed.row_count
@@ -45,6 +46,7 @@ class ClosedRows:
         self.deleted = deleted
         self.row_count = row_count - len(deleted)
         self.bitmaps: dict[int, BitMap] = {}
+        self.columns: dict[str, Any] = {}
         self._old_count = row_count
         self._live: Words = np.zeros(word_count(row_count) + 1, dtype=np.uint64)
         fill_words(deleted, self._live[:-1])
@@ -52,6 +54,11 @@ class ClosedRows:
         clear_from(self._live, row_count)
         self._starts = np.zeros(len(self._live) + 1, dtype=np.int64)  # rows that are left before each word
         np.cumsum(np.bitwise_count(self._live), out=self._starts[1:])
+
+    @property
+    def live_words(self) -> Words:
+        """Return the rows that are left, by their old numbers, as packed words."""
+        return self._live
 
     def close(self, bitmap: BitMap) -> BitMap:
         """Return those rows of *bitmap* that are left, by their new numbers; its containers keep their form."""

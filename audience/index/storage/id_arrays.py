@@ -10,7 +10,9 @@ from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.arrow_file import ArrowArray
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
+from audience.index.storage.croaring import Words
 from audience.index.storage.forked_process import reject_polars_after_fork
+from audience.index.storage.joined_shard import PartRows, SplitRows
 from audience.index.storage.packed_words import fill_words, word_count
 from audience.index.storage.polars_bridge import arrow_to_series, read_ids, read_ids_at
 from audience.index.storage.shard import SPARSE_RATIO, Shard
@@ -18,6 +20,7 @@ from audience.index.storage.shard import SPARSE_RATIO, Shard
 SliceT = TypeVar("SliceT", list[str], RowNumbers)
 
 MASK_RATIO = 8  # if one row in so many is wanted, filtering by a mask is faster than gathering
+SMALL_PART = 1 << 20  # rows
 IDS_PER_SLICE = 1 << 16  # ids of several widths that are taken at once
 
 
@@ -41,6 +44,52 @@ def take_series(shard: Shard, column: IdColumn, rows: BitMap) -> pl.Series:
     words = np.empty(word_count(stop), dtype="<u8")
     fill_words(rows, words)
     return ids.slice(first, stop - first).filter(arrow_to_series(arrow_file.from_bits(words, first, stop)))
+
+
+def take_split_series(split: SplitRows, column: IdColumn) -> list[pl.Series]:
+    """Return the ids of rows of each shard that has any.
+
+    Many of them are taken from a column whose gaps are closed up as those of the rows are: to open them takes longer.
+    """
+    reject_polars_after_fork()
+    words: dict[str, Words] = {}  # by name of the evaluated shard
+    parts = []
+    for part in split.parts:
+        count = part.rows.range_cardinality(part.start, part.stop)
+        if count * _choose_ratio(part) < part.stop - part.start:
+            parts += [take_series(part.shard, column, part.cut())] if count else []
+        elif count:
+            if part.evaluated.name not in words:
+                words[part.evaluated.name] = np.empty(word_count(part.evaluated.row_count), dtype="<u8")
+                fill_words(part.rows, words[part.evaluated.name])
+            parts.append(_take_masked(part, column, words[part.evaluated.name], count))
+    return parts
+
+
+def _choose_ratio(part: PartRows) -> int:
+    """Return one in how many rows is wanted at least if a mask is faster, for which rows are not cut and opened."""
+    is_small = part.stop - part.start <= SMALL_PART
+    return 2 * MASK_RATIO if part.closed is not None or is_small else MASK_RATIO
+
+
+def _take_masked(part: PartRows, column: IdColumn, words: Words, count: int) -> pl.Series:
+    ids = _read_closed_ids(part, column)
+    if count == part.stop - part.start:
+        return ids
+    return ids.filter(arrow_to_series(arrow_file.from_bits(words, part.start, part.stop)))
+
+
+def _read_closed_ids(part: PartRows, column: IdColumn) -> pl.Series:
+    """Return a column as the rows of *part* are numbered; one without gaps is kept as long as the rows left out are."""
+    closed, name = part.closed, column.stored_name
+    if closed is None:
+        return read_ids(part.shard, column)
+    if name not in closed.columns:
+        live = arrow_to_series(arrow_file.from_bits(closed.live_words, 0, part.shard.row_count))
+        closed.columns[name] = read_ids(part.shard, column).filter(live)
+        part.shard.polars_columns.pop(name, None)  # it takes as much memory
+    ids: pl.Series = closed.columns[name]
+    return ids
 
 
 def take_array(shard: Shard, column: IdColumn, rows: BitMap) -> ArrowArray:

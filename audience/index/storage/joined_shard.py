@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import accumulate, chain, islice
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from audience.index.schema.value_types import StringSequence
 from audience.index.storage.bitmap_forms import measure_form
@@ -405,19 +405,41 @@ def _union_of_rows(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | No
     return BitMap.union(first, *others) if others else first
 
 
-class SplitRows(Sequence[BitMap]):
-    """Rows of each part of a joined shard, which are cut from those of the joined shard when first needed."""
+class PartRows(NamedTuple):
+    """Rows of a stored shard, as they are numbered among those of an evaluated one: from `start` up to `stop`."""
 
-    def __init__(self, joined_rows: BitMap, shard: JoinedShard):
-        self.joined_rows = joined_rows
-        self._shard = shard
+    shard: Shard
+    evaluated: Shard
+    rows: BitMap  # of the evaluated shard, also of other parts
+    start: int
+    stop: int
+    closed: ClosedRows | None
+
+    def cut(self) -> BitMap:
+        """Return the rows as they are numbered in the stored shard."""
+        return self.rows if self.shard is self.evaluated else _cut_rows(self.rows, self.start, self.stop, self.closed)
+
+
+class SplitRows(Sequence[BitMap]):
+    """Rows of each of *shards*, which are cut from *rows* of each *evaluated* shard when they are first needed."""
+
+    def __init__(self, shards: Sequence[Shard], evaluated: Sequence[Shard], rows: Sequence[BitMap]):
+        self.device_count = sum(map(len, rows))
+        self._shards, self._evaluated, self._rows = shards, evaluated, rows
+
+    @cached_property
+    def parts(self) -> list[PartRows]:
+        """Return the rows of each shard, which are not cut."""
+        pairs = zip(self._evaluated, self._rows, strict=True)
+        by_name = {part.shard.name: part for shard, rows in pairs for part in _list_parts(shard, rows)}
+        return [by_name[shard.name] for shard in self._shards]
 
     @cached_property
     def _bitmaps(self) -> list[BitMap]:
-        return self._shard.split_rows(self.joined_rows)
+        return [part.cut() for part in self.parts]
 
     def __len__(self) -> int:
-        return len(self._shard.parts)
+        return len(self._shards)
 
     @overload
     def __getitem__(self, number: int) -> BitMap: ...
@@ -435,8 +457,19 @@ class SplitRows(Sequence[BitMap]):
 
     @property
     def consecutive_rows(self) -> BitMap | None:
-        """Return the rows where those of a part follow all rows of parts before it; None if gaps are closed up."""
-        return None if self._shard.is_closed_up else self.joined_rows
+        """Return the rows where those of a shard follow all rows of shards before it; else, or with gaps, None."""
+        match self._evaluated:
+            case (JoinedShard() as shard,) if shard.parts == self._shards and not shard.is_closed_up:
+                return self._rows[0]
+        return None
+
+
+def _list_parts(shard: Shard, rows: BitMap) -> list[PartRows]:
+    if not isinstance(shard, JoinedShard):
+        return [PartRows(shard, shard, rows, 0, shard.row_count, None)]
+    starts, stops = shard.offsets, (*shard.offsets[1:], shard.row_count)
+    places = zip(shard.parts, starts, stops, shard.closed, strict=True)
+    return [PartRows(part, shard, rows, start, stop, closed) for part, start, stop, closed in places]
 
 
 def rows_by_shard(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> dict[str, BitMap]:

@@ -18,7 +18,7 @@ from audience.index.storage.event_context import EventContext
 from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.events.waiting_file import map_waiting_events
 from audience.index.storage.id_lists import map_id_list
-from audience.index.storage.joined_shard import JoinedShard, SplitRows, group_parts, rows_by_shard
+from audience.index.storage.joined_shard import JoinedShard, SplitRows, group_parts
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, damaged_error, open_storage
@@ -94,11 +94,7 @@ class Snapshot:
         """Return the rows of each of `evaluated_shards` as rows of each of `shards`."""
         if self.evaluated_shards is self.shards:
             return rows
-        first = self.evaluated_shards[0]
-        if isinstance(first, JoinedShard) and first.parts == self.shards:
-            return SplitRows(rows[0], first)
-        by_name = rows_by_shard(self.evaluated_shards, rows)
-        return [by_name[shard.name] for shard in self.shards]
+        return SplitRows(self.shards, self.evaluated_shards, rows)
 
     def _open_shard(self, files: ShardFiles, deleted: BitMap | None, reusable: Shard | None) -> Shard:
         if reusable is None or reusable.files != files:  # the index may have been built again
