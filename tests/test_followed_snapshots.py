@@ -61,6 +61,7 @@ def test_snapshot_answers_alike_whatever_was_asked_before(
         patch.setattr(joined_shard, "MIN_MOVED_BITMAPS", 2)
         if gaps:  # wherever a bitmap has a run
             patch.setattr(joined_shard, "MAX_GAPS_RATIO", 1e-9)
+            patch.setattr(joined_shard, "GAPS_CLOSED_EVERY", 1)
             patch.setattr(bitmap_forms, "MAX_GAPS_COST", 0)
         if words:
             patch.setattr(physical_plan, "FIXED", -1e12)
@@ -108,6 +109,7 @@ def test_bitmaps_that_a_change_does_not_touch_are_the_same_objects(index):
 @pytest.mark.parametrize(("asked", "is_closed"), [("city:a", True), ("age:5", False)])
 def test_gaps_are_closed_up_soon_in_runs_that_were_asked_for(index, monkeypatch, asked, is_closed):
     monkeypatch.setattr(joined_shard, "MAX_GAPS_RATIO", 1 / 16)
+    monkeypatch.setattr(joined_shard, "GAPS_CLOSED_EVERY", 1)
     monkeypatch.setattr(joined_shard, "MAX_DELETED_RATIO", 1 / 4)
     index.remove(["r0"])
     before = index.count(asked)

@@ -55,6 +55,7 @@ MAX_JOINED_ROWS = 1 << 21  # of a shard that is joined with others, to at most t
 DELTA_FRACTION = 4  # a shard of such a part of it is a delta, which is joined with any
 MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard: more are closed up
 MAX_GAPS_RATIO = 1 / 1024  # the same where they are gaps in the runs of bitmaps that were asked for
+GAPS_CLOSED_EVERY = 8  # changes, so that they cost a first count little, even if each deletes as many
 MAX_MEASURED_BITMAPS = 64  # which say whether that is so
 MAX_UNMEASURED_RATIO = 1 / 64  # of the rows: sizes of bitmaps are not measured again for so few new ones
 MIN_MOVED_BITMAPS, MAX_MOVED_BYTES = 8, 1 << 18  # that are read together, and are moved side by side
@@ -124,7 +125,7 @@ class JoinedShard(Shard):
         They split the runs of bitmaps, which then take up to six times as long to read. Where those that were asked for
         have no long runs, it is not worth to move their rows.
         """
-        if deleted_count <= self.row_count * MAX_GAPS_RATIO:
+        if deleted_count <= self.row_count * MAX_GAPS_RATIO or (self.change_count + 1) % GAPS_CLOSED_EVERY:
             return MAX_DELETED_RATIO
         kept = (self._bitmaps, *(earlier.bitmaps for earlier in self.earlier_bitmaps))
         asked_for = chain.from_iterable(list(bitmaps.values()) for bitmaps in kept)  # other threads may ask for more
