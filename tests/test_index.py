@@ -495,6 +495,25 @@ UNMATCHED_HINTS = {
 }
 
 
+def test_contains_in_a_list_hints_at_the_value(tmp_path):
+    table = pl.DataFrame(
+        {"token": ["a", "b"], "lang": [["en", "zh"], ["fen"]], "score": [[1, 10], [2]], "city": ["a", "ab"]}
+    )
+    index = build_index(table, tmp_path, typed=["lang"])
+    [problem] = index.find_unmatched("lang contains en")
+    assert (problem.code, problem.hint) == ("contains-in-list", "write lang:en for the value itself")
+    for text in (
+        "lang contains e",
+        "lang starts with en",
+        "lang contains EN ignoring case",
+        "lang:*en*",
+        "city contains a",
+    ):
+        assert index.find_unmatched(text) == [], text
+    with pytest.raises(ExpressionError, match="hint: write score = 10"):
+        index.count("score contains 10")
+
+
 @pytest.mark.parametrize(("text", "hint"), UNMATCHED_HINTS.items())
 def test_what_no_device_has_gets_a_hint(text, hint, tmp_path):
     index = build_index(DEVICES, tmp_path)

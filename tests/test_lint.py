@@ -47,6 +47,8 @@ FINDINGS_BY_EXPR = {
     "signup from today to 7 days ago": "empty-range",
     "(vip AND age between 25 and 18) limit 5 seed s": "empty-range",
     'city matches "Rome"': "plain-pattern",
+    "18 <= age": "turned-comparison",
+    "2026-11-28 > signup": "turned-comparison",
     "at least 2 of (a, b, a)": "repeated-term",
     "expires within 7 days of 2206-11-28": "far-future",
     "expires within next 99 years": "far-future",

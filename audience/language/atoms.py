@@ -1,6 +1,7 @@
 """Nodes that describe devices directly: tags, lists of ids, comparisons, patterns, days, samples and limits."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -41,6 +42,7 @@ CompareOp: TypeAlias = Literal["<", "<=", ">=", ">"]
 
 
 COMPARE_OPS: tuple[CompareOp, ...] = ("<", "<=", ">=", ">")
+MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 LowOp: TypeAlias = Literal["<", "<="]

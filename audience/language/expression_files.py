@@ -43,7 +43,8 @@ def read_expression_file(path: Path) -> str:
         return decode_expression(path.read_bytes(), str(path))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ExpressionError(Problem("unreadable-file", f"{path}: {reason}", hint=ENCODING_HINT)) from error
+        hint = f"name {SUFFIX} files, or folders of them"
+        raise ExpressionError(Problem("unreadable-file", f"{path}: {reason}", hint=hint)) from error
 
 
 def decode_expression(content: bytes, name: str) -> str:

@@ -85,6 +85,21 @@ class Pattern:
         return _match_tokens(self.tokens, characters)
 
 
+def contained_text(pattern: str) -> str | None:
+    r"""Return the text that `contains` has written as *pattern*, or None if it is another pattern.
+
+    >>> contained_text("*gua*"), contained_text("gua*"), contained_text(r"*5\**")
+    ('gua', None, '5*')
+    """
+    try:
+        first, *tokens, last = read_pattern(pattern).tokens
+    except ValueError:  # not two characters, or an escape that is none
+        return None
+    inner = "".join(token for token in tokens if isinstance(token, str))
+    is_contained = first == last == Wildcard.ANY_TEXT and len(inner) == len(tokens) > 0
+    return inner if is_contained else None
+
+
 def read_pattern(text: str, ignores_case: bool = False) -> Pattern:
     r"""Return the pattern that *text* describes; several `*` in a row are one.
 

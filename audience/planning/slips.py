@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from audience.errors import Problem
 from audience.language.ast import (
+    MIRRORED_OPS,
     Aggregate,
     AttributeAtom,
     Between,
@@ -21,6 +22,7 @@ from audience.language.ast import (
     Within,
     walk_operands,
 )
+from audience.language.event_atoms import read_number
 from audience.language.patterns import read_pattern
 from audience.language.printer import quote_name, render
 
@@ -47,6 +49,8 @@ def find_slips(expr: Expr, now: datetime) -> Iterator[Problem]:
                 yield from _find_plain_pattern(node)
             case Threshold():
                 yield from _find_repeated_terms(node)
+            case Compare() if _is_turned(node):
+                yield _turned_problem(node)
             case Tag() | Compare() | Within() | Between():
                 yield from _find_far_days(node, now)
 
@@ -65,6 +69,23 @@ def _find_plain_pattern(matches: Matches) -> Iterator[Problem]:
         message = f"{render(matches)!r} has no * or ?, so one value matches"
         hint = f"write {render(Tag(matches.type, text))}, or {quote_name(matches.type)} contains {quote_name(text)}"
         yield Problem("plain-pattern", message, matches.span, hint=hint)
+
+
+def _is_turned(compare: Compare) -> bool:
+    """Return whether a comparison has its number or day before the sign: `18 <= age`."""
+    return _is_number_or_day(compare.type) and not _is_number_or_day(compare.value)
+
+
+def _is_number_or_day(text: str) -> bool:
+    with suppress(ValueError):
+        return date.fromisoformat(text) > date.min
+    return read_number(text) is not None
+
+
+def _turned_problem(compare: Compare) -> Problem:
+    turned = Compare(compare.value, MIRRORED_OPS[compare.operator], compare.type)
+    message = f"{render(compare)!r} compares an attribute called {compare.type}"
+    return Problem("turned-comparison", message, compare.span, hint=f"write {render(turned)}")
 
 
 def _find_repeated_terms(threshold: Threshold) -> Iterator[Problem]:

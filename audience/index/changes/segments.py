@@ -17,6 +17,7 @@ from audience.language.id_files import list_id_files, require_unchanged_files
 from audience.language.printer import render
 from audience.language.segments import referenced_segments
 from audience.language.suggest import did_you_mean
+from audience.language.validation import join_some
 
 Requirement: TypeAlias = Callable[[str | None], None]  # of the text that is saved now, or None
 
@@ -69,7 +70,8 @@ def drop_segment(storage: Storage, name: str, by: str | None, wait: float, requi
     """
     with lock_for_update(storage, "segment", wait) as manifest:
         if name not in manifest.segments:
-            hint = did_you_mean(name, manifest.segments)
+            known = f"use one of {join_some(list(manifest.segments))}" if manifest.segments else None
+            hint = did_you_mean(name, manifest.segments) or known
             raise ExpressionError(Problem("unknown-segment", f"no segment is saved as {name!r}", hint=hint))
         require(manifest.segments[name])
         _reject_if_used(name, Snapshot(storage, manifest))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 from audience.counts import format_count
 from audience.errors import Problem
+from audience.index.query.attribute_rows import has_tag
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
 from audience.index.query.questions import bind_segments
@@ -16,7 +16,7 @@ from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Aggregate, Did, EventMoment, Expr, Ids, Matches, Tag
 from audience.language.attribute_names import UNTYPED
-from audience.language.patterns import escape_pattern, read_pattern
+from audience.language.patterns import contained_text, escape_pattern, read_pattern
 from audience.language.printer import quote_name, render
 from audience.language.suggest import did_you_mean
 
@@ -49,17 +49,32 @@ def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) ->
                 from audience.index.query.events.unmatched import find_unmatched_events  # few expressions have these
 
                 problems += find_unmatched_events(atom, snapshot, asked)
-    return [*problems, *_find_empty_ranges(written, snapshot, asked.zone)]
+    multi_valued = _find_multi_valued(snapshot)
+    problems += find_empty_ranges(written, snapshot.roles, multi_valued, asked.zone)
+    return [*problems, *_find_contained_values(written, snapshot, multi_valued)]
 
 
-def _find_empty_ranges(expr: Expr, snapshot: Snapshot, zone: ZoneInfo) -> Iterator[Problem]:
-    multi_valued = {
-        attribute.name
-        for shard in snapshot.shards
-        for attribute in shard.attributes.values()
-        if not attribute.is_single_valued
-    }
-    return find_empty_ranges(expr, snapshot.roles, frozenset(multi_valued), zone)
+def _find_multi_valued(snapshot: Snapshot) -> frozenset[str]:
+    """Return the attributes of which a device has several values."""
+    attributes = (attribute for shard in snapshot.shards for attribute in shard.attributes.values())
+    return frozenset(attribute.name for attribute in attributes if not attribute.is_single_valued)
+
+
+def _find_contained_values(expr: Expr, snapshot: Snapshot, multi_valued: frozenset[str]) -> Iterator[Problem]:
+    """Yield a problem for each `contains` with a whole value of a list: it is about texts, not about lists."""
+    for atom in atoms_of_operands(expr):
+        if not isinstance(atom, Matches) or atom.type not in multi_valued or not _is_written_as_contains(atom):
+            continue
+        text = contained_text(atom.pattern)
+        if text is not None and any(has_tag(tag := Tag(atom.type, text), shard) for shard in snapshot.shards):
+            message = f"{render(atom)!r} also finds the values that have {text!r:.60} inside"
+            yield Problem("contains-in-list", message, atom.span, hint=f"write {render(tag)} for the value itself")
+
+
+def _is_written_as_contains(matches: Matches) -> bool:
+    """Return whether a pattern was written in words: `*en*` is meant as it is."""
+    span = matches.span
+    return span is not None and " contains " in span.text[span.start : span.end].lower()
 
 
 def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:

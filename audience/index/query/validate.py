@@ -1,6 +1,6 @@
 """Check an expression against the attributes, ids and segments of an index."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -30,6 +30,7 @@ from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import (
     ID_KINDS,
+    MIRRORED_OPS,
     Aggregate,
     Anniversary,
     Atom,
@@ -37,7 +38,6 @@ from audience.language.ast import (
     AttributeAtom,
     Between,
     Compare,
-    CompareOp,
     Did,
     EventAtom,
     EventMoment,
@@ -59,6 +59,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.binding import is_relative
 from audience.language.call_reader import unknown_call_problem
 from audience.language.id_files import list_id_files, require_unchanged_files
+from audience.language.patterns import contained_text
 from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
@@ -69,7 +70,6 @@ from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
 COLUMN_ATOMS = Tag, Compare, Within, Between, Has, Sample, Split, Limit  # need columns, whatever values devices have
-MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Expr:
@@ -302,7 +302,10 @@ def _validate_pattern(matches: Matches, snapshot: Snapshot) -> None:
         name, values = quote_name(matches.type), "days" if role in ("date", "time") else "numbers"
         examples = {"days": f"{name} from 2026-11-01 to 2026-11-30", "numbers": f"{name} between 10 and 19"}
         message = f"{render(matches)!r:.80}: the values of {matches.type} are {values}, not text"
-        raise ExpressionError(Problem("no-text", message, matches.span, hint=f"write {examples[values]}"))
+        text = contained_text(matches.pattern)
+        is_value = text is not None and value_type_of(role).accepts(text)
+        example = f"{name} = {quote_name(text or '')}" if is_value else examples[values]
+        raise ExpressionError(Problem("no-text", message, matches.span, hint=f"write {example}"))
 
 
 def _validate_anniversary(anniversary: Anniversary, snapshot: Snapshot) -> None:
