@@ -107,6 +107,12 @@ def iter_questions() -> Iterator[Question]:
     ):
         matching = pl.col("city").str.starts_with(starts) if starts else pl.col("city").str.contains(regex)
         yield Question(text, lambda table, matching=matching: table.select(matching.sum()).item(), count_sql(like))
+    within = pl.col("many00") & pl.col("city").str.contains(r"(?s)\A.u.*9.1")  # whose rows must be found
+    yield Question(
+        'many00 AND city matches "?u*9?1*"',
+        lambda table: table.select(within.sum()).item(),
+        count_sql("many00 AND city LIKE '_u%9_1%'"),
+    )
     for name in DENSITIES:
         tags = tags_of(name)
         yield Question(
