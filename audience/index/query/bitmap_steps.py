@@ -28,8 +28,17 @@ class BitmapStep(NamedTuple):
     """
 
     operation: Callable[[BitMap, BitMap], BitMap] | None
-    left: Any  # place, or a union or a threshold whose terms are places
+    left: Any  # place, or a union, filling or threshold whose terms are places
     right: int | None
+
+
+class Filling(NamedTuple):
+    """Places whose bitmaps are united one after the other, because they fill their containers before the last one.
+
+    A full container reads no further operand. To unite all at once does not count rows, and finds that out later.
+    """
+
+    terms: tuple[int, ...]
 
 
 class BitmapSteps(NamedTuple):
@@ -47,7 +56,8 @@ _KEPT: dict[tuple[Tree, int, bool], BitmapSteps] = {}
 def find_steps(tree: Tree, costs: Sequence[float], *, fills: bool = False) -> BitmapSteps:
     """Return the steps of *tree*, whose operands have these *costs*: those of an AND are taken by their cost.
 
-    If it *fills* its containers, it is counted as it is found: the last operand is not read then.
+    If *fills*, it is a union of all operands that leaves no row out. It is counted as it is found: to count the last
+    operand apart would read all of it.
 
     >>> steps = find_steps(Intersection((0, Union((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
     >>> [(operation.__name__, left, right) for operation, left, right in steps.finding], steps.found
@@ -81,11 +91,11 @@ def _order(tree: Tree, costs: Sequence[float]) -> Tree:
 
 
 def _write_steps(tree: Tree, operand_count: int, fills: bool) -> BitmapSteps:
-    finding, counting = _Writer(operand_count), _Writer(operand_count)
-    found = finding.write(tree, is_all=True)
     if fills:
-        return BitmapSteps(tuple(finding.steps), found, tuple(finding.steps), (count_alone, found, found))
-    last = counting.write_count(tree)
+        steps = (BitmapStep(None, Filling(tuple(range(operand_count))), None),)
+        return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count))
+    finding, counting = _Writer(operand_count), _Writer(operand_count)
+    found, last = finding.write(tree, is_all=True), counting.write_count(tree)
     return BitmapSteps(tuple(finding.steps), found, tuple(counting.steps), last)
 
 

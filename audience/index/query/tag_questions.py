@@ -36,6 +36,7 @@ EXTRACTED_ROW = 4.0  # of an array that is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 NO_GAINS = 0.0, 0.0
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
+FILLED = 0.8  # of what dense operands cost: those that unions begin with are in the cache of the processor
 
 
 class TagQuestion(NamedTuple):
@@ -194,4 +195,4 @@ def _estimate_filling(operands: Sequence[Operand], shard: Shard) -> float:
         cost += operand.cost
         if missing < FULL:
             break
-    return cost
+    return cost * FILLED

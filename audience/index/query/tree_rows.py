@@ -5,7 +5,7 @@ The last operation of a count only counts.
 
 from collections.abc import Sequence
 
-from audience.index.query.bitmap_steps import BitmapStep
+from audience.index.query.bitmap_steps import BitmapStep, Filling
 from audience.index.query.tag_questions import TagQuestion
 from audience.index.query.tag_trees import Reached, Union
 from audience.index.storage import thresholds
@@ -49,11 +49,21 @@ def _take_steps(
             places.append(operation(places[left], places[right]))  # type: ignore[index]  # it has two operands
         elif isinstance(left, Union):
             places.append(BitMap.union(*[places[place] for place in left.terms]))  # type: ignore[index]
+        elif isinstance(left, Filling):
+            places.append(_fill([places[place] for place in left.terms]))
         elif isinstance(left, Reached):
             places.append(_find_reached(left, places, question, shard, note))
         elif not places[left]:
             return False
     return True
+
+
+def _fill(bitmaps: Sequence[BitMap]) -> BitMap:
+    first, second, *others = bitmaps
+    rows = first | second
+    for other in others:
+        rows |= other
+    return rows
 
 
 def _find_reached(
