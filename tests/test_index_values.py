@@ -1,11 +1,11 @@
 """Conditions that a vendor cannot express are written as the values of the index that fit."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
 
-from audience import DeviceIndex, parse, plan
+from audience import DeviceIndex, get_vendor, parse, plan
 from audience.planning.catalog.loader import parse_catalog
 
 CATALOG = parse_catalog(
@@ -107,3 +107,26 @@ def test_versions_in_two_spellings_are_not_compared_by_the_vendor(vendor, tmp_pa
         codes = {assumption.code for assumption in found.assumptions}
         assert ("version-spelling" in codes) == is_compared, text
         assert index.count(text) == sum(index.count(expr) for expr in (*found.request_exprs, found.by_ids or "nobody"))
+
+
+DAY_FORMS = [
+    *("seen = today", "seen = 2026-11-28", "seen within 1 days", "seen within next 2 days", "NOT seen = yesterday"),
+    *("seen before today", "seen <= 2026-11-27", "seen > 2026-11-27", "seen from yesterday to today"),
+    *("seen within 36 hours", "seen in (yesterday, tomorrow)", "seen < 2026-11-28 OR seen is null"),
+]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "UTC"])
+def test_days_of_instants_are_said_as_instants_where_the_vendor_has_days_of_utc(zone, tmp_path):
+    """Airship reads days and times in UTC, whatever the zone of the index is."""
+    start = datetime.fromisoformat("2026-11-26T00:01:00Z")
+    moments = [start + timedelta(hours=hours) for hours in range(0, 96, 3)]
+    table = pl.DataFrame({"airship_token": [f"c{at}" for at in range(len(moments) + 1)], "seen": [*moments, None]})
+    index = DeviceIndex.build(table, tmp_path / "index", timezone=zone)
+    for text in DAY_FORMS:
+        found = plan(text, "airship", index, vendor_has=["seen"], as_of="2026-11-28T20:00Z")
+        [payload] = found.native
+        reached = index.resolve(get_vendor("airship").parse(payload), as_of="2026-11-28T20:00Z", timezone="UTC")
+        assert reached.ids().sort().equals(index.resolve(text, as_of="2026-11-28T20:00Z").ids().sort()), text
+    other = plan("anniversary(seen) = today", "airship", index, vendor_has=["seen"], as_of="2026-11-28T20:00Z")
+    assert bool(other.native) == (zone == "UTC")

@@ -1,18 +1,21 @@
-"""Refuse days of another time zone than that of the index where a vendor has an attribute of instants.
+"""Say days of attributes of instants as instants, or refuse them, where a vendor has days of another time zone.
 
 The days that a vendor has were cut in one zone, which is that of the index. A question about the days of another zone
-is answered from the instants of the index.
+is answered from the instants of the index. A vendor that has the instants themselves, and whose own days begin at
+midnight UTC, is asked for instants.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
-from audience.errors import Problem
+from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import DATE
 from audience.language.as_of import AsOf
-from audience.language.ast import Anniversary, Atom, Between, Compare, Expr, Tag, Within, atoms
+from audience.language.ast import Anniversary, Atom, Between, Compare, Expr, Tag, Within, atoms, map_atoms
 from audience.language.printer import render
+from audience.language.zones import DEFAULT_ZONE
 from audience.vendors.spec import Payload, Unsupported, Vendor
 
 
@@ -26,13 +29,16 @@ def refuse_foreign_days(vendor: Vendor, roles: Mapping[str, Role], asked: AsOf, 
         index_timezone: Time zone of the index.
     """
     instants = {name for name, role in roles.items() if role == "time"}
-    if not instants or asked.timezone == index_timezone:
+    if not instants or asked.timezone == index_timezone == DEFAULT_ZONE:
         return vendor
 
     def find_problems(atom: Atom) -> list[Problem]:
         if getattr(atom, "type", None) not in instants or not _asks_for_days(atom):
             return []
-        message = f"{render(atom)!r} asks for days of {asked.timezone}; {vendor.name} has days of {index_timezone}"
+        timezone = DEFAULT_ZONE if _has_instants(atom, vendor) else index_timezone
+        if asked.timezone == timezone:
+            return []
+        message = f"{render(atom)!r} asks for days of {asked.timezone}; {vendor.name} has days of {timezone}"
         return [Problem("other-timezone-days", message, getattr(atom, "span", None))]
 
     def emit(expr: Expr) -> Payload:
@@ -45,6 +51,33 @@ def refuse_foreign_days(vendor: Vendor, roles: Mapping[str, Role], asked: AsOf, 
         return [*vendor.tag_problems(tag), *find_problems(tag)]
 
     return replace(vendor, emit=emit, tag_problems=tag_problems)
+
+
+def say_days_as_instants(expr: Expr, vendor: Vendor, roles: Mapping[str, Role], asked: AsOf) -> Expr:
+    """Return *expr* with instants for the days of attributes of instants that *vendor* has as such.
+
+    Args:
+        expr: Expression with relative times bound.
+        vendor: Vendor whose functions translate the names of the catalog.
+        roles: Roles of the attributes of the index.
+        asked: Question, with the zone whose days are meant.
+    """
+    if asked.timezone == DEFAULT_ZONE or "time" not in roles.values():
+        return expr
+    from audience.index.query.instants import to_instants  # plans without such attributes do not load it
+
+    def convert(atom: Atom) -> Expr:
+        if roles.get(getattr(atom, "type", "")) == "time" and _asks_for_days(atom) and _has_instants(atom, vendor):
+            with suppress(ExpressionError):  # the index refuses the day when it is asked
+                return to_instants(atom, roles, asked.zone)
+        return atom
+
+    return map_atoms(expr, convert)
+
+
+def _has_instants(atom: Atom, vendor: Vendor) -> bool:
+    """Return whether *vendor* has the attribute of *atom* as instants, and begins its days at midnight UTC."""
+    return any(problem.code == "dates" for problem in vendor.assumptions(atom))
 
 
 def _asks_for_days(atom: Atom) -> bool:
