@@ -33,15 +33,17 @@ class RowSelection:
     """Selected rows of a shard, with the position of each row within the selection."""
 
     rows: NDArray[np.uint32]
-    bitmap: BitMap
+    bitmap: BitMap | None  # None if all rows are selected
     row_to_position: Callable[[NDArray[np.uint32]], NDArray[np.int64]]
 
     @classmethod
     def from_rows(cls, rows: NDArray[np.uint32], row_count: int) -> "RowSelection":
         """Return the selection of *rows* out of *row_count*.
 
-        For many rows, a table of all positions is faster than a search for each.
+        For many rows, a table of all positions is faster than a search for each; if it is all rows, they are their own.
         """
+        if len(rows) == row_count:
+            return cls(rows, None, lambda subset: subset.astype(np.int64))
         bitmap = bitmaps.rows_to_bitmap(rows)
         if len(rows) * SPARSE_RATIO < row_count:
             return cls(rows, bitmap, lambda subset: np.searchsorted(rows, subset))
@@ -51,7 +53,8 @@ class RowSelection:
 
     def positions_of(self, bitmap: BitMap) -> NDArray[np.int64]:
         """Return the positions of the selected rows that *bitmap* contains."""
-        return self.row_to_position(bitmaps.bitmap_to_rows(bitmap & self.bitmap))
+        selected = bitmap if self.bitmap is None else bitmap & self.bitmap
+        return self.row_to_position(bitmaps.bitmap_to_rows(selected))
 
 
 def new_categories(columns: Iterable[Column]) -> dict[Column, pl.Categories]:
@@ -175,13 +178,13 @@ def place_values(
     >>> place_values(pl.Series(["a", "b"]), [np.array([0, 2]), np.array([2])], 3, is_single_valued=False).to_list()
     [['a'], [], ['a', 'b']]
     """
-    positions = np.concatenate([np.empty(0, dtype=np.int64), *positions_by_value])
-    value_index = np.repeat(np.arange(len(values), dtype=np.uint64), list(map(len, positions_by_value)))
     if is_single_valued:
-        return _scatter_values(values.gather(pl.Series(value_index)), positions, size)
+        return _place_single_values(values, positions_by_value, size)
+    positions = np.concatenate([np.empty(0, dtype=np.int64), *positions_by_value])
     counts = np.bincount(positions, minlength=size)
     if len(positions) > MIN_PLACED * len(values):
         return _gather_lists(values, pl.Series(_list_values(positions_by_value, counts)), counts)
+    value_index = np.repeat(np.arange(len(values), dtype=np.uint64), list(map(len, positions_by_value)))
     pairs = positions.view(np.uint64) << np.uint64(32) | value_index
     pairs.sort()
     return _gather_lists(values, pl.Series(pairs & np.uint64(0xFFFFFFFF)), counts)
@@ -213,11 +216,12 @@ def _gather_lists(values: pl.Series, positions: pl.Series, counts: NDArray[np.in
     return polars_bridge.arrow_to_series(arrow_file.build_lists(counts, elements))
 
 
-def _scatter_values(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
-    """Return a series of *size* with *values* at *rows* and null elsewhere."""
-    positions = np.full(size, len(values), dtype=np.uint32)
-    positions[rows] = np.arange(len(values), dtype=np.uint32)
-    return values.extend_constant(None, 1).gather(pl.Series(positions))
+def _place_single_values(values: pl.Series, positions_by_value: Sequence[NDArray[np.int64]], size: int) -> pl.Series:
+    """Return a series of *size* with each of *values* at its positions, and null elsewhere."""
+    numbers = np.full(size, len(values), dtype=np.uint32)
+    for number, positions in enumerate(positions_by_value):
+        numbers[positions] = number
+    return values.extend_constant(None, 1).gather(pl.Series(numbers))
 
 
 def _decode_bit_slices(
