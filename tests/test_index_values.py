@@ -130,3 +130,16 @@ def test_days_of_instants_are_said_as_instants_where_the_vendor_has_days_of_utc(
         assert reached.ids().sort().equals(index.resolve(text, as_of="2026-11-28T20:00Z").ids().sort()), text
     other = plan("anniversary(seen) = today", "airship", index, vendor_has=["seen"], as_of="2026-11-28T20:00Z")
     assert bool(other.native) == (zone == "UTC")
+
+
+@pytest.mark.parametrize("vendor", ["tpns", "umeng"])
+def test_days_that_a_vendor_cuts_in_beijing_are_asked_for_in_zones_with_the_same_days(vendor, tmp_path):
+    moments = ["2026-11-27T15:59:00Z", "2026-11-28T01:00:00Z"]
+    table = pl.DataFrame({"token": ["t1", "t2"], "active": [datetime.fromisoformat(moment) for moment in moments]})
+    catalog = parse_catalog(f'[active]\nbuiltin = ["{vendor}"]')
+    for zone, is_same in (("UTC", False), ("Asia/Shanghai", True), ("Asia/Hong_Kong", True), ("Asia/Tokyo", False)):
+        index = DeviceIndex.build(table, tmp_path / zone, tokens={vendor: "token"}, timezone=zone)
+        for text in ("active within 3 days", *(["active >= 2026-11-26"] if vendor == "umeng" else ["active = today"])):
+            found = plan(text, vendor, index, catalog, as_of="2026-11-28T20:00Z")
+            codes = {reason.code for reason in found.reasons}
+            assert (bool(found.native), "other-timezone-days" in codes) == (is_same, not is_same), (zone, text)

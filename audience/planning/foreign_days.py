@@ -2,12 +2,13 @@
 
 The days that a vendor has were cut in one zone, which is that of the index. A question about the days of another zone
 is answered from the instants of the index. A vendor that has the instants themselves, and whose own days begin at
-midnight UTC, is asked for instants.
+midnight UTC, is asked for instants. One that cuts days itself is asked for those of its own zone only.
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
@@ -15,8 +16,15 @@ from audience.index.schema.value_types import DATE
 from audience.language.as_of import AsOf
 from audience.language.ast import Anniversary, Atom, Between, Compare, Expr, Tag, Within, atoms, map_atoms
 from audience.language.printer import render
-from audience.language.zones import DEFAULT_ZONE
+from audience.language.zones import DEFAULT_ZONE, load_zone
 from audience.vendors.spec import Payload, Unsupported, Vendor
+
+ZONES_BY_ASSUMPTION = {  # where a vendor cuts days, by the code of the assumption that says so
+    "dates": DEFAULT_ZONE,
+    "vendor-days": "Asia/Shanghai",
+    "open-end": "Asia/Shanghai",
+    "first-day": "Asia/Shanghai",
+}
 
 
 def refuse_foreign_days(vendor: Vendor, roles: Mapping[str, Role], asked: AsOf, index_timezone: str) -> Vendor:
@@ -29,14 +37,14 @@ def refuse_foreign_days(vendor: Vendor, roles: Mapping[str, Role], asked: AsOf, 
         index_timezone: Time zone of the index.
     """
     instants = {name for name, role in roles.items() if role == "time"}
-    if not instants or asked.timezone == index_timezone == DEFAULT_ZONE:
+    if not instants:
         return vendor
 
     def find_problems(atom: Atom) -> list[Problem]:
         if getattr(atom, "type", None) not in instants or not _asks_for_days(atom):
             return []
-        timezone = DEFAULT_ZONE if _has_instants(atom, vendor) else index_timezone
-        if asked.timezone == timezone:
+        timezone = _find_zone(atom, vendor) or index_timezone
+        if _have_same_days(asked, timezone):
             return []
         message = f"{render(atom)!r} asks for days of {asked.timezone}; {vendor.name} has days of {timezone}"
         return [Problem("other-timezone-days", message, getattr(atom, "span", None))]
@@ -77,7 +85,24 @@ def say_days_as_instants(expr: Expr, vendor: Vendor, roles: Mapping[str, Role], 
 
 def _has_instants(atom: Atom, vendor: Vendor) -> bool:
     """Return whether *vendor* has the attribute of *atom* as instants, and begins its days at midnight UTC."""
-    return any(problem.code == "dates" for problem in vendor.assumptions(atom))
+    return _find_zone(atom, vendor) == DEFAULT_ZONE
+
+
+def _find_zone(atom: Atom, vendor: Vendor) -> str | None:
+    """Return the zone in which *vendor* itself cuts the days of *atom*; None if it has them from the index."""
+    codes = (problem.code for problem in vendor.assumptions(atom))
+    return next((ZONES_BY_ASSUMPTION[code] for code in codes if code in ZONES_BY_ASSUMPTION), None)
+
+
+def _have_same_days(asked: AsOf, timezone: str) -> bool:
+    """Return whether days of the question begin when those of *timezone* do, in winter and in summer."""
+    if asked.timezone == timezone:
+        return True
+    other, half_year = load_zone(timezone), timedelta(182)
+    moments = (asked.moment, asked.moment - half_year, asked.moment - 2 * half_year)
+    return timezone != DEFAULT_ZONE and all(
+        moment.astimezone(asked.zone).utcoffset() == moment.astimezone(other).utcoffset() for moment in moments
+    )
 
 
 def _asks_for_days(atom: Atom) -> bool:
