@@ -58,7 +58,7 @@ MAX_GAPS_RATIO = 1 / 1024  # the same where they are gaps in the runs of bitmaps
 GAPS_CLOSED_EVERY = 8  # changes, so that they cost a first count little, even if each deletes as many
 MAX_MEASURED_BITMAPS = 64  # which say whether that is so
 MAX_UNMEASURED_RATIO = 1 / 64  # of the rows: sizes of bitmaps are not measured again for so few new ones
-MIN_MOVED_BITMAPS, MAX_MOVED_BYTES = 8, 1 << 18  # that are read together, and are moved side by side
+MIN_MOVED_BITMAPS, MAX_MOVED_BITMAPS, MAX_MOVED_BYTES = 8, 1 << 10, 1 << 18  # that are read, and moved, together
 MOVED_EVERY = 4  # changes: to move them takes a tenth of the time of the first count after one
 MAX_EARLIER_SHARDS = 4  # whose bitmaps are kept
 MAX_EARLIER_TAGS = 1 << 14  # whose rows of the tags file are remembered
@@ -344,7 +344,9 @@ class JoinedShard(Shard):
 
     def _moves(self, tag_rows: Sequence[int]) -> bool:
         """Return whether the bitmaps in *tag_rows*, which are read together, are moved side by side."""
-        if len(tag_rows) < MIN_MOVED_BITMAPS or self.change_count % MOVED_EVERY:
+        if not MIN_MOVED_BITMAPS <= len(tag_rows) <= MAX_MOVED_BITMAPS:
+            return False
+        if not self.change_count or self.change_count % MOVED_EVERY:
             return False
         return sum(self.bitmap_sizes[tag_row] for tag_row in tag_rows) <= MAX_MOVED_BYTES
 
