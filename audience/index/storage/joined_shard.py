@@ -113,6 +113,7 @@ class JoinedShard(Shard):
         self._set_deleted(self._join_deleted(), cache)
         self._earlier_tags: dict[tuple[str, str], int] = {}
         self.profiled: set[str] = set()  # names of attributes of which all values were counted
+        self.rows_of_values: dict[str, NDArray[np.int64]] = {}  # rows of each value of an attribute
         self._later_rows: dict[tuple[int, int], dict[int, list[tuple[int, Sequence[int]]]]] = {}
         self._earlier_sizes: Mapping[int, int] = {}
         followed = max(known, key=self._count_common_parts, default=None)
@@ -154,7 +155,7 @@ class JoinedShard(Shard):
             shard.earlier_bitmaps = self.pass_bitmaps_on(shard.numbering)
             shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
             shard.loaded_exprs = {}
-            shard.kept_forms = KeptForms()
+            shard.kept_forms, shard.rows_of_values = KeptForms(), {}
             shard.change_count += 1
         return shard
 

@@ -55,11 +55,14 @@ def count_by_rank(attribute: StoredAttribute, shard: Shard, rows: BitMap | None)
 
 
 def _count_rows(attribute: StoredAttribute, shard: Shard) -> Counts:
-    """Return the number of rows in the bitmap of each value."""
-    tag_rows = range(attribute.start, attribute.stop)
-    if isinstance(shard, JoinedShard):
-        return np.fromiter(map(len, shard.load_bitmaps(tag_rows)), dtype=np.int64, count=len(tag_rows))
-    return np.asarray(shard.cardinalities[attribute.start : attribute.stop]).astype(np.int64)
+    """Return the number of rows in the bitmap of each value; they are stored, or kept, as CRoaring sums up all runs."""
+    if not isinstance(shard, JoinedShard):
+        return np.asarray(shard.cardinalities[attribute.start : attribute.stop]).astype(np.int64)
+    counts = shard.rows_of_values.get(attribute.name)
+    if counts is None:
+        loaded = shard.load_bitmaps(range(attribute.start, attribute.stop))
+        counts = shard.rows_of_values[attribute.name] = np.array([*map(len, loaded)], dtype=np.int64)
+    return counts
 
 
 def _count_in_bitmaps(attribute: StoredAttribute, rows: BitMap, shard: Shard) -> Counts:
