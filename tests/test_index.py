@@ -490,6 +490,7 @@ UNMATCHED_HINTS = {
     'province matches "HUN*"': 'write province matches "HUN*" ignoring case',
     'province matches "^hun.*$"': 'write province matches "hun*"',
     "province matches hun%": 'write province matches "hun*"',
+    "NOT @": "name a segment behind it: @vip",
     "registration_id(staff.txt)": "write registration_id(@staff.txt) for the ids in the file",
     'registration_id("@staff.csv", r1)': "write registration_id(@staff.csv) for the ids in the file",
 }

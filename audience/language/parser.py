@@ -1,5 +1,6 @@
 """Parse text into an expression, with the grammar in `grammar/audience.lark`."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +34,7 @@ from audience.language.event_reader import is_event_call, read_event, require_no
 from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, load_grammar
 from audience.language.suggest import did_you_mean
 from audience.language.syntax_errors import diagnose_character, diagnose_token
-from audience.language.token_reader import TokenReader, ValueNode, fail, locate_errors
+from audience.language.token_reader import TokenReader, ValueNode, fail, locate_errors, read_spelled_number
 
 
 def parse(text: str, *, folder: Path | None = Path()) -> Expr:
@@ -186,5 +187,7 @@ def _build_top(operand: Tree, order: Token, count: Token, by: Token, reader: Tok
 def _read_count(token: Token, reader: TokenReader, example: str) -> int:
     digits = token.replace("_", "")
     if not digits.isascii() or not digits.isdecimal() or len(digits) > len("1000000000000"):
+        if (number := read_spelled_number(token)) is not None:
+            example = re.sub("[0-9]+", number, example, count=1)
         fail("bad-count", f"invalid number {str(token)!r:.60}", reader.span_of(token), f"write {example}")
     return int(digits)

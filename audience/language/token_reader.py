@@ -1,6 +1,7 @@
 """Read names, values, days and patterns from the tokens of an expression."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ NAMED_TIMES = {
     "now": RelativeTime("now"),
 }
 TIME_EXAMPLE = "today - 7 days, 7 days ago, now - 36 hours"
+NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 DURATION = re.compile(r"([0-9]{1,5})([a-z]*)", re.I)
 JOINED_TIME = re.compile(r"(today|now)([+-])([0-9]{1,5})([a-z]*)", re.I)
 
@@ -131,6 +133,8 @@ class TokenReader:
         if match is None or (match[2] and unit_token is not None):
             is_unit = amount_token.lower() in UNIT_WORDS
             hint = f"put a number before it: 1 {amount_token}" if is_unit else f"use 1 to {MAX_WITHIN_DAYS}"
+            number = read_spelled_number(amount_token)
+            hint = hint if number is None else f"write {number}"
             fail("bad-days", f"invalid number of days {str(amount_token)!r}", self.span_of(amount_token), hint)
         word = str(unit_token) if unit_token is not None else match[2]
         if not word:
@@ -140,6 +144,18 @@ class TokenReader:
             hint = f"write {match[1]} minutes, hours, days, weeks, months or years; short: 7d 36h 2w"
             fail("no-unit", f"unknown unit {word!r}", span, hint)
         return int(match[1]), unit
+
+
+def read_spelled_number(word: str) -> str | None:
+    """Return the digits of a number that is spelled in words or in digits of another script, or None.
+
+    >>> read_spelled_number("seven"), read_spelled_number("７"), read_spelled_number("many")
+    ('7', '7', None)
+    """
+    digits = unicodedata.normalize("NFKC", word)
+    if digits != word and digits.isascii() and digits.isdecimal():
+        return digits
+    return str(NUMBER_WORDS.index(word.lower())) if word.lower() in NUMBER_WORDS else None
 
 
 @contextmanager

@@ -110,6 +110,10 @@ def _suggest_tag(tag: Tag, snapshot: Snapshot) -> str | None:
     """Return a hint at the tag that was probably meant."""
     if tag == Tag(UNTYPED, "all"):
         return "write everyone for all devices"
+    if tag.type == UNTYPED and tag.value.removeprefix("@") in snapshot.segments and tag.value[:1] == "@":
+        return f"write {tag.value} without quotes for the segment"
+    if tag == Tag(UNTYPED, "@"):
+        return "name a segment behind it: @vip"
     if tag.value.lower() in ABSENT_VALUES and tag.type != UNTYPED:
         return f"write {quote_name(tag.type)} is null for devices without a value"
     if {"*", "?"} & set(tag.value):
