@@ -43,6 +43,8 @@ count devices.index 'male AND NOT version:1.0.2' =>
 count devices.index 'age < 30 OR NOT (province:guangdong AND male)' =>
 count devices.index 'active within 7 days' --as-of 2020-04-10 --timezone Asia/Shanghai =>
 count devices.index 'province matches "g*" AND NOT has(version)' =>
+count devices.index 'province matches "g*"' =>
+count devices.index 'tag matches "t00*"' =>
 count devices.index 'at least 2 of (male, t001, version >= 1.0.2)' =>
 count devices.index 'registration_id(r1)' =>
 count devices.index 'registration_id(@ids.txt)' =>

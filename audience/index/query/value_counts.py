@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_KEPT_COUNTS = 4_096  # of each shard
+MAX_SUMMED_SINGLY = 1 << 10  # values: for more, NumPy and pyarrow are worth their import
 
 
 def count_values(expr: Matches, shard: Shard) -> int | None:
@@ -42,8 +43,13 @@ def _count_in_part(expr: Matches, shard: Shard) -> int | None:
     attribute = shard.attributes.get(expr.type)
     if attribute is None:
         return 0
+    if not attribute.is_single_valued:
+        return None
+    if attribute.bit_slicing is None and attribute.value_count <= MAX_SUMMED_SINGLY and shard.deleted is None:
+        counts = shard.cardinalities[attribute.start : attribute.stop].tolist()
+        return sum(sum(counts[start:stop]) for start, stop in query_ranges(expr, attribute, shard))
     stored = shard.value_column("cardinality").slice(attribute.start, attribute.value_count)
-    if not attribute.is_single_valued or stored.null_count:  # files of earlier versions do not say how many
+    if stored.null_count:  # files of earlier versions do not say how many
         return None
     if shard.deleted is None:
         return sum_ranges(query_ranges(expr, attribute, shard), arrow_file.as_uint32(stored))
