@@ -91,7 +91,8 @@ def test_attributes_of_several_values_go_by_ids_where_the_vendor_keeps_one(vendo
     for text in ("score between 18 and 25", "score > 5", "score = 20", "NOT score = 20", "city:Milan AND score = 20"):
         found = plan(text, vendor, index, vendor_has="all")
         assert found.native == () and "values-contradicted" in {reason.code for reason in found.reasons}, text
-    assert plan("city:Rome", vendor, index, vendor_has="all").by_ids is None
+    for text in ("city:Rome", "has(score)", "score is null"):
+        assert plan(text, vendor, index, vendor_has="all").by_ids is None, text
 
 
 @pytest.mark.parametrize("vendor", ["airship", "umeng"])

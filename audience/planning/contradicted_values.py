@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Atom, Between, Compare, Expr, Tag, atoms
+from audience.language.ast import Atom, Between, Compare, Expr, Has, Tag, atoms
 from audience.language.printer import render
 from audience.vendors.spec import Payload, Unsupported, Vendor
 
@@ -26,7 +26,8 @@ def refuse_contradicted_values(vendor: Vendor, index: "DeviceIndex") -> Vendor:
 
     def find_problems(atom: Atom) -> Iterator[Problem]:
         type_ = getattr(atom, "type", None)
-        if type_ in several and _assumes(atom, "one-value", vendor):
+        is_existence = isinstance(atom, Has)  # a device with several values has one of them at the vendor
+        if type_ in several and not is_existence and _assumes(atom, "one-value", vendor):
             message = f"{render(atom)!r}: devices have several values of {type_}, of which {vendor.title} keeps one"
             yield Problem("values-contradicted", message, getattr(atom, "span", None))
         if isinstance(atom, Compare | Between) and _assumes(atom, "version-spelling", vendor):
