@@ -1,7 +1,6 @@
 """Explain syntax errors: the likely mistake, its position and a hint."""
 
 from audience.errors import Problem
-from audience.language.condition_slips import explain_condition_slip
 from audience.language.event_slips import explain_event_slip
 from audience.language.grammar import Token, UnexpectedToken, tokenize
 from audience.span import Span
@@ -176,9 +175,15 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     if token.type == "SIGN" and before.lower() in ("today", "now"):
         hint = f"put the attribute before {before}: {SHIFT_EXAMPLES}"
         return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
-    slip = WORDS_BEFORE.get(before.lower()) or explain_condition_slip(text, tokens, token)
+    slip = WORDS_BEFORE.get(before.lower()) or _explain_condition(text, tokens, token)
     hint = slip or _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
+
+
+def _explain_condition(text: str, tokens: list[Token], token: Token) -> str | None:
+    from audience.language.condition_slips import explain_condition_slip  # expressions without errors do not need it
+
+    return explain_condition_slip(text, tokens, token)
 
 
 def _explain_other_language(text: str, token: Token) -> str | None:
@@ -258,7 +263,7 @@ def _diagnose_end(text: str, expected: frozenset[str]) -> Problem:
         return Problem("unclosed-bracket", "this bracket is not closed", Span(text, opened, opened + 1), hint="add )")
     token = Token("$END", "the end", end.start, end.end)
     code, hint = _explain_token(token, expected, tokens[-1].type)
-    hint = explain_condition_slip(text, tokens, token) or hint
+    hint = _explain_condition(text, tokens, token) or hint
     return Problem(code, "the expression ends too early", end, hint=hint)
 
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeAlias
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
-from audience.index.schema.value_slips import suggest_day, suggest_number, suggest_version
 from audience.language.ast import Anniversary, Between, Compare, Tag, Within
 from audience.language.event_atoms import read_number
 from audience.language.printer import render
@@ -29,10 +28,6 @@ MAX_STORED_EXPONENT = 60  # stored numbers have fewer digits before and after th
 
 def _identity(key: SortKey) -> SortKey:
     return key
-
-
-def _suggest_nothing(query: Any, value: str) -> None:
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +44,6 @@ class ValueType:
         has_days: Whether queries may name a number of days.
         compares_text: Whether two tags are equal only if their strings are. Versions 1.2 and 1.2.0 are different tags
             at every vendor, although neither is less than the other.
-        suggest: Returns a hint at what to write instead of the value of a query that *parse_operand* rejects.
     """
 
     example: str
@@ -60,7 +54,6 @@ class ValueType:
     is_ordered: bool = True
     has_days: bool = False
     compares_text: bool = False
-    suggest: Callable[[Any, str], str | None] = _suggest_nothing
 
     def accepts(self, text: str) -> bool:
         """Return whether *text* is a value of this type."""
@@ -110,7 +103,9 @@ def _parse_version(text: str) -> SortKey:
 
 STRING = ValueType(example="a string", parse=_identity, parse_operand=_identity, is_ordered=False, compares_text=True)
 NUMBER = ValueType(
-    example="a number, like 30 or 1.5", parse=_parse_decimal, parse_operand=_parse_decimal, suggest=suggest_number
+    example="a number, like 30 or 1.5",
+    parse=_parse_decimal,
+    parse_operand=_parse_decimal,
 )
 DATE = ValueType(
     example="a day, like 2020-04-08 or 20200408",
@@ -119,7 +114,6 @@ DATE = ValueType(
     to_number=_days_since_epoch,
     from_number=_day_from_number,
     has_days=True,
-    suggest=suggest_day,
 )
 TIME = ValueType(
     example='a day or a timestamp, like 2020-04-08, "2020-04-08T12:30" or "2020-04-08T12:30Z"',
@@ -128,14 +122,12 @@ TIME = ValueType(
     to_number=_microseconds_since_epoch,
     from_number=_datetime_from_number,
     has_days=True,
-    suggest=suggest_day,
 )
 VERSION = ValueType(
     example="a version, like 1.2.0",
     parse=_parse_version,
     parse_operand=_parse_version,
     compares_text=True,
-    suggest=suggest_version,
 )
 
 VALUE_TYPES: Mapping[Role, ValueType] = {
@@ -305,8 +297,20 @@ def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortK
         return value_type.parse_operand(query.value)
     except ValueError:
         message = f"{query.type} is {value_type.example}; {query.value!r:.80} is not"
-        hint = value_type.suggest(query, query.value)
+        hint = _suggest_value(query, value_type)
         raise ExpressionError(Problem("bad-value", message, query.span, hint=hint)) from None
+
+
+def _suggest_value(query: Tag | Compare | Within, value_type: ValueType) -> str | None:
+    from audience.index.schema import value_slips  # questions without errors do not need it
+
+    value = query.day if isinstance(query, Within) else query.value
+    if value_type.has_days:
+        return value_slips.suggest_day(query, value)
+    if isinstance(query, Within) or not value_type.is_ordered:
+        return None
+    suggest = value_slips.suggest_version if value_type.compares_text else value_slips.suggest_number
+    return suggest(query, value)
 
 
 def _parse_query_day(query: Within, value_type: ValueType) -> date:
@@ -316,9 +320,8 @@ def _parse_query_day(query: Within, value_type: ValueType) -> date:
     try:
         return date.fromisoformat(query.day)
     except ValueError:
-        raise ExpressionError(
-            Problem("bad-value", f"{query.day!r} is not {DATE.example}", query.span, hint=suggest_day(query, query.day))
-        ) from None
+        message, hint = f"{query.day!r} is not {DATE.example}", _suggest_value(query, value_type)
+        raise ExpressionError(Problem("bad-value", message, query.span, hint=hint)) from None
 
 
 @dataclass(frozen=True, slots=True)
