@@ -396,6 +396,16 @@ def test_failed_job_does_not_roll_back_others(ledger):
     assert execute(ledger, "SELECT number FROM batch WHERE worker = 1") == [(1,)]
 
 
+def test_log_may_disappear_while_a_ledger_is_opened(tmp_path, monkeypatch):
+    make_ledger(tmp_path).close()
+    found = Path.is_file
+    monkeypatch.setattr(
+        Path, "is_file", lambda file: file.name.endswith("-wal") or found(file)
+    )  # it was there just now
+    with Ledger(tmp_path / LEDGER_FILE, write=False) as ledger:
+        assert (ledger.has_wal, ledger.load_run().id_count) == (False, 20)
+
+
 def test_invalid_ledger_is_reported(tmp_path):
     with pytest.raises(DeliveryError, match="no-run"):
         Ledger(tmp_path / LEDGER_FILE)

@@ -193,6 +193,14 @@ def wal_path(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def has_log(path: Path) -> bool:
+    """Return whether the write-ahead log of the file *path* has any writes. Another process may have removed it."""
+    try:
+        return wal_path(path).stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def wrap_sqlite_errors(path: Path) -> Iterator[None]:
     """Raise errors of SQLite as errors that name the file *path*."""

@@ -20,8 +20,8 @@ from audience.delivery.sqlite_file import (
     SqliteFile,
     connect,
     create_sqlite_file,
+    has_log,
     load_queries,
-    wal_path,
     wrap_sqlite_errors,
 )
 from audience.errors import DeliveryError, LedgerError, Problem
@@ -91,7 +91,7 @@ class Ledger(SqliteFile):
         """
         self.path = path
         self.clock = clock
-        self.has_wal = _has_content(wal_path(path))
+        self.has_wal = has_log(path)
         self._counted_worker: tuple[int, int] | None = None
         writable = _check_ledger_file(path, write)
         super().__init__(path, "rw" if write else _read_mode(self.has_wal, writable), write=write, on_busy=on_busy)
@@ -107,7 +107,7 @@ class Ledger(SqliteFile):
         log_keeper: Connection | None = None
         with suppress(DeliveryError):
             has_workers = self.query("count_workers") != [(0,)]
-            if has_workers and _has_content(wal_path(self.path)):
+            if has_workers and has_log(self.path):
                 with wrap_sqlite_errors(self.path):
                     log_keeper = connect(self.path, "ro")
                     log_keeper.execute(QUERIES["count_workers"]).fetchone()
@@ -187,10 +187,6 @@ def _check_ledger_file(path: Path, write: bool) -> bool:
     if write and not writable:
         raise DeliveryError(Problem("cannot-write", f"{path.parent} is read-only"))
     return writable
-
-
-def _has_content(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size > 0
 
 
 def _read_mode(has_wal: bool, writable: bool) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from audience._fs.atomic import fsync_path, temp_path
 from audience.delivery.ledger.status import problem_from_json
 from audience.delivery.ledger.transitions import problem_to_json
-from audience.delivery.sqlite_file import SqliteFile, create_sqlite_file, load_queries, wal_path
+from audience.delivery.sqlite_file import SqliteFile, create_sqlite_file, has_log, load_queries, wal_path
 from audience.errors import DeliveryError, LedgerError, Problem
 
 SCHEMA_VERSION = 1
@@ -64,8 +64,7 @@ class SyncLedger(SqliteFile):
         if not path.is_file():
             message = f"{path.parent}: no tags were synced here"
             raise DeliveryError(Problem("no-sync", message, hint="run `audience sync`"))
-        has_log = wal_path(path).is_file() and wal_path(path).stat().st_size > 0
-        super().__init__(path, "rw" if write or not has_log else "ro", write=write)
+        super().__init__(path, "rw" if write or not has_log(path) else "ro", write=write)
 
     def load_record(self) -> SyncRecord:
         """Load the facts of the sync."""

@@ -135,8 +135,16 @@ def _find_changed(folder: Path, runs: list[VendorRun]) -> str:
     folders = [folder, *(folder / run.vendor.name for run in runs)]
     files = [each / name for each in folders for name in CHANGING_FILES]
     files += [wal_path(each / LEDGER_FILE) for each in folders]
-    changed = max((file.stat().st_mtime for file in files if file.is_file()), default=folder.stat().st_mtime)
+    changed = max((_find_write_time(file) for file in files), default=0.0) or folder.stat().st_mtime
     return datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
+
+
+def _find_write_time(file: Path) -> float:
+    """Return when *file* was written, 0 if it is not there: another process may have removed it."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _hide_ids(question: Mapping[str, str | None]) -> dict[str, str | None]:
