@@ -251,3 +251,13 @@ class Events(RuleBasedStateMachine):
 
 Events.TestCase.settings = settings(max_examples=scale_examples(4), stateful_step_count=15, deadline=None)
 TestEvents = Events.TestCase
+
+
+def test_batch_stays_known_when_an_index_without_its_devices_replaces_it(tmp_path):
+    index = DeviceIndex.build(pl.DataFrame({"token": ["t0", "t1"]}), tmp_path / "index", timezone="Asia/Shanghai")
+    bought = pl.DataFrame([("t1", "buy", START)], schema=["token", "event", "at"], orient="row")
+    index.add_events(bought, batch="monday")
+    DeviceIndex.build(pl.DataFrame({"token": ["t0"]}), index.folder, replace=True)
+    index.refresh()
+    repeated = index.add_events(bought, batch="monday")
+    assert (repeated.repeated, repeated.added) == (("monday",), 0)

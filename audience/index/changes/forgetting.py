@@ -329,8 +329,7 @@ def _remove_events(changes: EventChanges, person: Person) -> None:
             continue
         entry = remove_devices_from_file(changes.storage, file.entry, person.numbers, person.ids, next(changes.names))
         if entry is None:
-            batches = file.directory.batches
-            changes.empty_batches += [name for batch in batches if not batch.is_replaceable for name in batch.names]
+            changes.keep_batch_names(file.directory.batches)
         else:
             changes.files.append(OpenEventFile(changes.storage, entry))
     forget_waiting(changes, person.ids)

@@ -79,10 +79,12 @@ def carry_events(
         opened = EventChanges.start(old.storage, manifest, old.events)
         for done, file in enumerate(old.events.files):
             progress("carrying events over", done, len(old.events.files))
-            segments = opened.open_segments(file)
+            segments, written = opened.open_segments(file), []
             for partition in partitions:
                 carry = partial(_carry_rows, translation, (old.timezone, timezone), partition)
-                changes.add_file(map(carry, segments), file.directory.batches, partition)
+                written.append(changes.add_file(map(carry, segments), file.directory.batches, partition))
+            if not any(written):
+                changes.keep_batch_names(file.directory.batches)
     carry_waiting(changes, old.storage, manifest.waiting_events)
     add_arrived(changes, shards)
     return changes

@@ -102,7 +102,12 @@ class EventChanges:
                     by_event.setdefault(segment.event, []).append(rows)
         self.files = [file for file in self.files if file not in files]
         if self.add_file((join_rows(by_event[event]) for event in sorted(by_event)), batches, partition) is None:
-            self.empty_batches += [name for batch in batches if not batch.is_replaceable for name in batch.names]
+            self.keep_batch_names(batches)
+
+    def keep_batch_names(self, batches: Iterable[EventBatch]) -> None:
+        """Keep the names of *batches* of which no event is left, so that they are not added again."""
+        names = (name for batch in batches if not batch.is_replaceable for name in batch.names)
+        self.empty_batches += [name for name in names if name not in self.empty_batches]
 
     def properties(self) -> dict[str, dict[str, Role]]:
         """Return the properties of all events with their roles, by the name of the event."""
