@@ -6,13 +6,13 @@ A vendor that keeps one value of an attribute cannot have those of a device with
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Atom, Between, Compare, Expr, Has, Tag, atoms
+from audience.language.ast import Atom, Between, Compare, Has
 from audience.language.printer import render
-from audience.vendors.spec import Payload, Unsupported, Vendor
+from audience.planning.refused_atoms import refuse_atoms
+from audience.vendors.spec import Vendor
 
 if TYPE_CHECKING:
     from audience.index.device_index import DeviceIndex
@@ -33,16 +33,7 @@ def refuse_contradicted_values(vendor: Vendor, index: "DeviceIndex") -> Vendor:
         if isinstance(atom, Compare | Between) and _assumes(atom, "version-spelling", vendor):
             yield from _find_spellings(atom, vendor, index)
 
-    def emit(expr: Expr) -> Payload:
-        payload = vendor.emit(expr)
-        if problems := [problem for atom in atoms(expr) for problem in find_problems(atom)]:
-            raise Unsupported(problems)
-        return payload
-
-    def tag_problems(tag: Tag) -> list[Problem]:
-        return [*vendor.tag_problems(tag), *find_problems(tag)]
-
-    return replace(vendor, emit=emit, tag_problems=tag_problems)
+    return refuse_atoms(vendor, find_problems)
 
 
 def _find_several(index: "DeviceIndex") -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Say days of attributes of instants as instants, or refuse them, where a vendor has days of another time zone.
+"""Convert days of attributes of instants to instants, or refuse them, where a vendor has days of another time zone.
 
 The days that a vendor has were cut in one zone, which is that of the index. A question about the days of another zone
 is answered from the instants of the index. A vendor that has the instants themselves, and whose own days begin at
@@ -7,17 +7,17 @@ midnight UTC, is asked for instants. One that cuts days itself is asked for thos
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import DATE
 from audience.language.as_of import AsOf
-from audience.language.ast import Anniversary, Atom, Between, Compare, Expr, Tag, Within, atoms, map_atoms
+from audience.language.ast import Anniversary, Atom, Between, Compare, Expr, Tag, Within, map_atoms
 from audience.language.printer import render
 from audience.language.zones import DEFAULT_ZONE, load_zone
-from audience.vendors.spec import Payload, Unsupported, Vendor
+from audience.planning.refused_atoms import refuse_atoms
+from audience.vendors.spec import Vendor
 
 ZONES_BY_ASSUMPTION = {  # where a vendor cuts days, by the code of the assumption that says so
     "dates": DEFAULT_ZONE,
@@ -49,19 +49,10 @@ def refuse_foreign_days(vendor: Vendor, roles: Mapping[str, Role], asked: AsOf, 
         message = f"{render(atom)!r} asks for days of {asked.timezone}; {vendor.name} has days of {timezone}"
         return [Problem("other-timezone-days", message, getattr(atom, "span", None))]
 
-    def emit(expr: Expr) -> Payload:
-        payload = vendor.emit(expr)
-        if problems := [problem for atom in atoms(expr) for problem in find_problems(atom)]:
-            raise Unsupported(problems)
-        return payload
-
-    def tag_problems(tag: Tag) -> list[Problem]:
-        return [*vendor.tag_problems(tag), *find_problems(tag)]
-
-    return replace(vendor, emit=emit, tag_problems=tag_problems)
+    return refuse_atoms(vendor, find_problems)
 
 
-def say_days_as_instants(expr: Expr, vendor: Vendor, roles: Mapping[str, Role], asked: AsOf) -> Expr:
+def convert_days_to_instants(expr: Expr, vendor: Vendor, roles: Mapping[str, Role], asked: AsOf) -> Expr:
     """Return *expr* with instants for the days of attributes of instants that *vendor* has as such.
 
     Args:

@@ -36,7 +36,7 @@ from audience.planning.catalog.events import with_declared_events
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.contradicted_values import refuse_contradicted_values
-from audience.planning.foreign_days import refuse_foreign_days, say_days_as_instants
+from audience.planning.foreign_days import convert_days_to_instants, refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
 from audience.planning.index_values import is_refused, list_spellings, write_out_index_values
 from audience.planning.native_plans import build_plan
@@ -136,8 +136,8 @@ def plan(
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     record = with_declared_events(record, catalog, frozenset() if index is None else _find_forgetful_events(index))
     named = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
-    said = say_days_as_instants(expr, named, roles, asked)
-    simplified = simplify(nnf(simplify(unify_values(said, catalog, roles, asked.zone, spellings))))
+    converted = convert_days_to_instants(expr, named, roles, asked)
+    simplified = simplify(nnf(simplify(unify_values(converted, catalog, roles, asked.zone, spellings))))
     known_types = [*roles, *(() if catalog is None else catalog.attributes)]
     request = PlanRequest(
         vendor=named,
