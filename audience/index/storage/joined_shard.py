@@ -218,8 +218,7 @@ class JoinedShard(Shard):
 
     def split_rows(self, rows: BitMap) -> list[BitMap]:
         """Return *rows* of this shard as rows of each part."""
-        bounds = zip(self.offsets, (*self.offsets[1:], self.row_count), self.closed, strict=True)
-        return [_cut_rows(rows, start, stop, closed) for start, stop, closed in bounds]
+        return [part.cut() for part in _list_parts(self, rows)]
 
     def device_numbers(self, rows: NDArray[np.uint32]) -> Numbers:
         """Return the numbers of the devices in *rows*, which rise."""
@@ -434,8 +433,7 @@ class SplitRows(Sequence[BitMap]):
     @cached_property
     def parts(self) -> list[PartRows]:
         """Return the rows of each shard, which are not cut."""
-        pairs = zip(self._evaluated, self._rows, strict=True)
-        by_name = {part.shard.name: part for shard, rows in pairs for part in _list_parts(shard, rows)}
+        by_name = {part.shard.name: part for part in _iter_parts(self._evaluated, self._rows)}
         return [by_name[shard.name] for shard in self._shards]
 
     @cached_property
@@ -468,6 +466,11 @@ class SplitRows(Sequence[BitMap]):
         return None
 
 
+def _iter_parts(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> Iterator[PartRows]:
+    """Iterate over the rows of each stored shard for those of evaluated ones; none are cut."""
+    return chain.from_iterable(_list_parts(*pair) for pair in zip(evaluated, rows, strict=True))
+
+
 def _list_parts(shard: Shard, rows: BitMap) -> list[PartRows]:
     if not isinstance(shard, JoinedShard):
         return [PartRows(shard, shard, rows, 0, shard.row_count, None)]
@@ -478,10 +481,4 @@ def _list_parts(shard: Shard, rows: BitMap) -> list[PartRows]:
 
 def rows_by_shard(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> dict[str, BitMap]:
     """Return the rows of each shard of a snapshot, by its name, for those of some of the `evaluated_shards`."""
-    by_name: dict[str, BitMap] = {}
-    for shard, bitmap in zip(evaluated, rows, strict=True):
-        if isinstance(shard, JoinedShard):
-            by_name |= zip((part.name for part in shard.parts), shard.split_rows(bitmap), strict=True)
-        else:
-            by_name[shard.name] = bitmap
-    return by_name
+    return {part.shard.name: part.cut() for part in _iter_parts(evaluated, rows)}
