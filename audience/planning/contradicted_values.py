@@ -22,7 +22,7 @@ MAX_SPELLINGS = 64  # of one version
 
 def refuse_contradicted_values(vendor: Vendor, index: "DeviceIndex") -> Vendor:
     """Return *vendor* with an `emit` that refuses what it assumes of values, and the devices of *index* contradict."""
-    several = _find_several(index)
+    several = index.snapshot.multi_valued_attributes
 
     def find_problems(atom: Atom) -> Iterator[Problem]:
         type_ = getattr(atom, "type", None)
@@ -34,12 +34,6 @@ def refuse_contradicted_values(vendor: Vendor, index: "DeviceIndex") -> Vendor:
             yield from _find_spellings(atom, vendor, index)
 
     return refuse_atoms(vendor, find_problems)
-
-
-def _find_several(index: "DeviceIndex") -> frozenset[str]:
-    """Return the attributes of *index* of which a device has more than one value."""
-    stored = (attribute for shard in index.snapshot.shards for attribute in shard.attributes.values())
-    return frozenset(attribute.name for attribute in stored if not attribute.is_single_valued)
 
 
 def _assumes(atom: Atom, code: str, vendor: Vendor) -> bool:

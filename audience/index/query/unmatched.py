@@ -49,15 +49,9 @@ def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) ->
                 from audience.index.query.events.unmatched import find_unmatched_events  # few expressions have these
 
                 problems += find_unmatched_events(atom, snapshot, asked)
-    multi_valued = _find_multi_valued(snapshot)
+    multi_valued = snapshot.multi_valued_attributes
     problems += find_empty_ranges(written, snapshot.roles, multi_valued, asked.zone)
     return [*problems, *_find_contained_values(written, snapshot, multi_valued)]
-
-
-def _find_multi_valued(snapshot: Snapshot) -> frozenset[str]:
-    """Return the attributes of which a device has several values."""
-    attributes = (attribute for shard in snapshot.shards for attribute in shard.attributes.values())
-    return frozenset(attribute.name for attribute in attributes if not attribute.is_single_valued)
 
 
 def _find_contained_values(expr: Expr, snapshot: Snapshot, multi_valued: frozenset[str]) -> Iterator[Problem]:

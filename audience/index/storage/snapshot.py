@@ -90,6 +90,12 @@ class Snapshot:
                 return joined.with_parts(parts, self.cache)
         return JoinedShard(parts, self.cache, known)
 
+    @cached_property
+    def multi_valued_attributes(self) -> frozenset[str]:
+        """Return the names of the attributes of which a device has several values."""
+        attributes = (attribute for shard in self.shards for attribute in shard.attributes.values())
+        return frozenset(attribute.name for attribute in attributes if not attribute.is_single_valued)
+
     def split_rows(self, rows: Sequence[BitMap]) -> Sequence[BitMap]:
         """Return the rows of each of `evaluated_shards` as rows of each of `shards`."""
         if self.evaluated_shards is self.shards:
