@@ -9,6 +9,7 @@ Steps are written once for all trees of one shape. Walking a tree took as long a
 #     sub  3, 2 → 4         the rows; a count takes the difference's cardinality of 3, 2 instead
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import and_, or_, sub
 from typing import Any, NamedTuple, TypeAlias
 
@@ -50,30 +51,38 @@ class BitmapSteps(NamedTuple):
     last: LastStep
 
 
-_KEPT: dict[tuple[Tree, int, bool], BitmapSteps] = {}
+_KEPT: dict[tuple[Tree, int], BitmapSteps] = {}
 
 
-def find_steps(tree: Tree, costs: Sequence[float], *, fills: bool = False) -> BitmapSteps:
+def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
     """Return the steps of *tree*, whose operands have these *costs*: those of an AND are taken by their cost.
-
-    If *fills*, it is a union of all operands that leaves no row out. It is counted as it is found: to count the last
-    operand apart would read all of it.
 
     >>> steps = find_steps(Intersection((0, Union((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
     >>> [(operation.__name__, left, right) for operation, left, right in steps.finding], steps.found
     ([('or_', 1, 2), ('and_', 0, 4), ('sub', 5, 3)], 6)
     >>> len(steps.counting), steps.last[0].__name__, steps.last[1:]
     (2, 'difference_cardinality', (5, 3))
-    >>> [find_steps(Union((0, 1, 2)), [1.0] * 3, fills=fills).last[0].__name__ for fills in (False, True)]
-    ['union_cardinality', 'count_alone']
     """
-    key = _order(tree, costs), len(costs), fills
+    key = _order(tree, costs), len(costs)
     steps = _KEPT.get(key)
     if steps is None:
         if len(_KEPT) >= MAX_KEPT_STEPS:
             _KEPT.clear()
         steps = _KEPT[key] = _write_steps(*key)
     return steps
+
+
+@lru_cache(MAX_KEPT_STEPS)
+def find_filling_steps(operand_count: int) -> BitmapSteps:
+    """Return the steps of a union of all operands that leaves no row out.
+
+    It is counted as it is found: to count the last operand apart would read all of it.
+
+    >>> find_steps(Union((0, 1, 2)), [1.0] * 3).last[0].__name__, find_filling_steps(3).last[0].__name__
+    ('union_cardinality', 'count_alone')
+    """
+    steps = (BitmapStep(None, Filling(tuple(range(operand_count))), None),)
+    return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count))
 
 
 def _order(tree: Tree, costs: Sequence[float]) -> Tree:
@@ -90,10 +99,7 @@ def _order(tree: Tree, costs: Sequence[float]) -> Tree:
     return Intersection(*[tuple([_order(term, costs) for term in terms]) for terms in (plain, tree.subtracted)])
 
 
-def _write_steps(tree: Tree, operand_count: int, fills: bool) -> BitmapSteps:
-    if fills:
-        steps = (BitmapStep(None, Filling(tuple(range(operand_count))), None),)
-        return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count))
+def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
     finding, counting = _Writer(operand_count), _Writer(operand_count)
     found, last = finding.write(tree, is_all=True), counting.write_count(tree)
     return BitmapSteps(tuple(finding.steps), found, tuple(counting.steps), last)

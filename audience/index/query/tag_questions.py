@@ -9,7 +9,7 @@ from math import prod
 from operator import attrgetter
 from typing import NamedTuple
 
-from audience.index.query.bitmap_steps import BitmapSteps, find_steps
+from audience.index.query.bitmap_steps import BitmapSteps, find_filling_steps, find_steps
 from audience.index.query.physical_plan import estimate_gains
 from audience.index.query.tag_trees import (
     MERGED,
@@ -98,7 +98,7 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
     plan = None if is_found_at_once and is_counted_at_once else _plan_words(tree, operands, shard)
     return TagQuestion(
         is_counted_at_once=is_counted_at_once,
-        steps=find_steps(tree.tree, costs, fills=bool(filling)),
+        steps=find_filling_steps(len(filling)) if filling else find_steps(tree.tree, costs),
         bitmaps=[operand.rows.bitmap for operand in filling or operands],
         complemented=tree.complemented,
         is_found_at_once=is_found_at_once,
