@@ -29,14 +29,16 @@ def count_values(expr: Matches, shard: Shard) -> int | None:
         return known
     if shard.cache.get(shard.name, expr) is not None:
         return None
-    counts = [_count_in_part(expr, part) for part in (shard.parts if isinstance(shard, JoinedShard) else [shard])]
-    found = [count for count in counts if count is not None]
-    if len(found) < len(counts):
-        return None
+    total = 0
+    for part in shard.parts if isinstance(shard, JoinedShard) else [shard]:
+        count = _count_in_part(expr, part)
+        if count is None:
+            return None
+        total += count
     if len(shard.value_counts) >= MAX_KEPT_COUNTS:
         shard.value_counts.clear()
-    shard.value_counts[expr] = sum(found)
-    return sum(found)
+    shard.value_counts[expr] = total
+    return total
 
 
 def _count_in_part(expr: Matches, shard: Shard) -> int | None:
