@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from audience.language.grammar import Token
+from audience.language.token_reader import NAMED_TIMES
 
-NAMED_DAYS = frozenset(["today", "yesterday", "tomorrow", "now"])
 NAME_TYPES = frozenset(["NAME", "STRING"])
 OPERAND_STARTS = frozenset(["", "_LPAR", "_COMMA", "_AND", "_OR", "_NOT", "_EXCEPT"])
 VALUE_STARTS = frozenset(["CMP", "_COLON", "MATCHER", "_BETWEEN", "_LIMIT", "TOP"])
@@ -99,7 +99,7 @@ def _explain_shift(text: str, tokens: Sequence[Token], token: Token) -> str | No
         return f"put spaces around the sign: {shifted[1]} {shifted[2]} {shifted[3]} {last}"
     if last.type == "UNIT" and before.isdecimal() and not any(each.type in ("WITHIN", "SIGN") for each in tokens[-4:]):
         return f"write {before} {last} ago"
-    if token.type == "_LPAR" and last.lower() in NAMED_DAYS:
+    if token.type == "_LPAR" and last.lower() in NAMED_TIMES:
         return f"leave the brackets out: {last}"
     return None
 
@@ -145,7 +145,7 @@ def _explain_comparison(name: Token, word: str, negation: str) -> str | None:
     """Return the hint for *word*, with which another language compares the attribute *name*."""
     if name.type not in NAME_TYPES:
         return None
-    if word in NAMED_DAYS:
+    if word in NAMED_TIMES:
         return f"write {name} {'!=' if negation else '='} {word}"
     if (words := TEXT_WORDS.get(word)) is not None:
         return f"write {name} is not null" if negation and words == "is null" else f"write {name} {negation}{words}"

@@ -9,9 +9,9 @@ from datetime import date, datetime
 from audience.language.ast import Between, Compare, Tag, Within
 from audience.language.event_atoms import read_number
 from audience.language.printer import quote_name
+from audience.language.token_reader import NAMED_TIMES
 
 FLAGS = {"true": "1", "yes": "1", "false": "0", "no": "0"}  # words for the numbers of a column of 0 and 1
-NAMED_DAYS = frozenset(["today", "yesterday", "tomorrow", "now"])
 UNITS = {"w": "weeks", "m": "months", "y": "years"}
 NUMBER_RANGE = re.compile(r"([0-9.]*[0-9])(?:-|\.\.+)([0-9.]*[0-9])")
 SHORT_TIME = re.compile(r"[+-]?([0-9]{1,4})(d|w|days?|weeks?|months?|years?)?")
@@ -63,7 +63,7 @@ def suggest_day(query: Tag | Compare | Between | Within, value: str) -> str | No
     """
     operator = query.operator if isinstance(query, Compare) else "="
     name = quote_name(query.type)
-    if value.lower() in NAMED_DAYS:
+    if value.lower() in NAMED_TIMES:
         is_compared = isinstance(query, Tag | Compare)
         return f"write {name} {operator} {value}, without quotes" if is_compared else f"write {value} without quotes"
     if (found := SHORT_TIME.fullmatch(value)) and isinstance(query, Tag | Compare):
