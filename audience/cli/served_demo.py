@@ -78,12 +78,6 @@ def serve_demo(count: int, port: int, announce: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _make_folder() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="audience-demo-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
-
-
-@contextmanager
 def _serve_vendors(count: int, folder: Path) -> Iterator[str]:
     """Write the files of the demonstration to *folder*, and yield the URL of a sandbox that knows its devices."""
     today = datetime.now(UTC).date()

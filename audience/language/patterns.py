@@ -56,11 +56,6 @@ class Pattern:
         return not self.ignores_case and self.tokens[len(self.prefix) :] == (Wildcard.ANY_TEXT,)
 
     @property
-    def matches_all(self) -> bool:
-        """Return whether every text matches."""
-        return self.tokens == (Wildcard.ANY_TEXT,)
-
-    @property
     def literal(self) -> str | None:
         """Return the only text that matches, or None if several may match."""
         return self.prefix if len(self.prefix) == len(self.tokens) and not self.ignores_case else None

@@ -14,9 +14,8 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, rows_to_bitmap
+from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.tag_sync.alignment import arrange_rows, merge_ids, merge_tags, move_bitmap, move_rows
 from audience.tag_sync.state import AttributeSync, StartedSync, TagState
 from audience.tag_sync.tags import DeviceTags, NamedScope, Rows, Scope, SyncedTag, TagChanges
@@ -43,37 +42,6 @@ class CallOutcomes:
     done: TagPairs
     doubtful: TagPairs
     unknown_ids: BitMap = field(default_factory=BitMap)
-
-
-class PairCollector:
-    """Pairs of a device and a tag that are added call by call, and joined at the end."""
-
-    def __init__(self, tag_count: int):
-        self._tag_count = tag_count
-        self._added: dict[int, list[NDArray[np.uint32]]] = {}
-        self._removed: dict[int, list[NDArray[np.uint32]]] = {}
-
-    def add_grid(self, positions: NDArray[np.uint32], tags: Iterable[int], *, removes: bool = False) -> None:
-        """Add each of *positions* with each of *tags*."""
-        pairs = self._removed if removes else self._added
-        for tag in tags:
-            pairs.setdefault(int(tag), []).append(positions)
-
-    def add_pairs(self, positions: NDArray[np.uint32], tags: NDArray[np.uint32], *, removes: bool = False) -> None:
-        """Add pairs: a position and the tag at the same place of *tags*."""
-        order = np.argsort(tags, kind="stable")
-        found, starts = np.unique(tags[order], return_index=True)
-        for tag, group in zip(found.tolist(), np.split(positions[order], starts[1:]), strict=False):
-            self.add_grid(group, [tag], removes=removes)
-
-    def collect(self) -> TagPairs:
-        """Return all pairs that were added."""
-        return TagPairs(self._join(self._added), self._join(self._removed))
-
-    def _join(self, pairs: Mapping[int, list[NDArray[np.uint32]]]) -> Rows:
-        return tuple(
-            rows_to_bitmap(np.concatenate(pairs[tag])) if tag in pairs else BitMap() for tag in range(self._tag_count)
-        )
 
 
 def start_sync(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from audience.counts import format_count
-from audience.errors import PlanError, Problem
+from audience.errors import Problem
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.language.ast import Tag
 from audience.language.attribute_names import UNTYPED
@@ -16,18 +16,11 @@ from audience.vendors.vendor_limit import VendorLimit
 LIMIT_CODE, CLASH_CODE, VALUES_CODE = "tag-limit", "key-clash", "two-values"
 
 
-def require_limits(state: TagState, spec: TagSpec) -> None:
-    """Raise PlanError with each bound of *spec* that a started sync would break.
+def find_limit_problems(state: TagState, spec: TagSpec) -> Iterator[Problem]:
+    """Yield each bound of *spec* that the tags would break at the end of the started sync of *state*.
 
     All tags that the application has count, also those that the sync is not about.
     """
-    problems = [*find_limit_problems(state, spec)]
-    if problems:
-        raise PlanError(*problems)
-
-
-def find_limit_problems(state: TagState, spec: TagSpec) -> Iterator[Problem]:
-    """Yield each bound of *spec* that the tags would break at the end of the started sync of *state*."""
     rows = list_final_rows(state)
     if spec.max_tags is not None and spec.max_tags.is_exceeded_by(count := sum(map(bool, rows))):
         yield _limit_problem(f"the application would have {format_count(count, 'tag')}", spec.max_tags)

@@ -67,10 +67,6 @@ class LeaveOneOut:
     left_out: tuple[LeftOut, ...]
     omitted: int = 0
 
-    def by_path(self) -> dict[Path, LeftOut]:
-        """Return the entries by their path."""
-        return {entry.path: entry for entry in self.left_out}
-
 
 class Node(NamedTuple):
     """Node of a tree whose segments are opened.

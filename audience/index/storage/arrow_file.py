@@ -141,13 +141,8 @@ def id_type(has_lists: bool) -> pa.DataType:
     return pa.large_list(pa.large_string()) if has_lists else pa.large_string()
 
 
-def as_numpy(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return numbers, none of them null, without a copy; `to_numpy` would import pandas."""
-    return np.frombuffer(array.buffers()[1] or b"", dtype=dtype, count=len(array))
-
-
 def as_uint32(array: pa.Array) -> NDArray[np.uint32]:
-    """Return 32-bit numbers without a copy; a null is an arbitrary number."""
+    """Return 32-bit numbers without a copy, as `to_numpy` would import pandas; a null is an arbitrary number."""
     return np.frombuffer(array.buffers()[1] or b"", dtype=np.uint32, count=len(array), offset=4 * array.offset)
 
 

@@ -22,7 +22,7 @@ BufferLocation: TypeAlias = tuple[int, int]  # start in the file, and size in by
 MAGIC = b"ARROW1"
 INTEGER, BINARY, UTF8, LARGE_BINARY, LARGE_UTF8, LARGE_LIST = 2, 4, 5, 19, 20, 21  # types of Arrow
 BUFFER_COUNTS = {INTEGER: 2, BINARY: 3, UTF8: 3, LARGE_BINARY: 3, LARGE_UTF8: 3, LARGE_LIST: 2}  # the first is of nulls
-NODE_BYTES = LOCATION_BYTES = 16
+LOCATION_BYTES = 16
 BLOCK_OFFSET = 4  # of a vector: its number of elements comes first
 PREFIX_BYTES = 8  # of a message: a mark, and its length
 

@@ -21,8 +21,6 @@ PLATFORM_PARTS = {
     "harmonyos": "$.push_channel.harmony",
 }
 CONTENTS = ("notification", "transmission")
-MAX_IOS_PARTS = 3  # of multimedia
-MAX_CLICK_CHARS = 3_072
 APP_ONLY_SETTINGS = ("speed", "schedule_time")
 NEEDED_BY_CLICK = {"url": "url", "intent": "intent", "payload": "payload", "payload_custom": "payload", "want": "want"}
 

@@ -16,7 +16,6 @@ from audience.vendors.spec import Payload
 
 FLAGS = (*PLATFORMS_BY_FLAG, *BROWSER_FLAGS)
 WEB_FLAGS = ("isAnyWeb", *BROWSER_FLAGS)
-TEXT_FIELDS = ("contents", "headings", "subtitle")
 MAX_CUSTOM_DATA_BYTES = 2_048
 
 

@@ -25,7 +25,7 @@ from audience.vendors.schema_check import get_in
 
 CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
-SUCCESS, FAILURE = "SUCCESS", "FAIL"
+SUCCESS = "SUCCESS"
 NOT_WITHDRAWN = ("1014", "1028")  # there is no such task, or all of it was delivered
 
 

@@ -78,13 +78,12 @@ TYPES_BY_KEY = {
 }
 VALUE_NAMES = {"province": ValueNames(names=PROVINCES)}  # Chinese, as in the tests of a client
 KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
-VERSION_COMPARE_OPS: dict[str, CompareOp] = {">=": ">=", "<=": "<="}  # as in a sample of SendByFilter
+VERSION_COMPARE_OPS: dict[str, CompareOp] = {">=": ">=", "<=": "<="}  # as in a sample of SEND_BY_FILTER_DOCS
 PAGE_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}  # the page writes > for the versions from one on
 COMPARISON_SIGNS = "<>=!"
 OTHER_SPACES = "\v\f\x1c\x1d\x1e\x1f\x85\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f"
 FORBIDDEN_ID_CHARS = f",{WHITESPACE}{OTHER_SPACES}"  # commas divide a list, line breaks a file; blanks are dropped
 TODAY = RelativeTime("today")
-FILE_CASTS = ("filecast", "customizedcast")
 FILE = "file_id"  # kind of the reference to an uploaded file of device tokens or aliases
 ALIAS_TYPE = "alias_type"  # type of the tag for it: an alias belongs to a type
 CAST_TYPES = ("unicast", "listcast", "broadcast", "groupcast", "customizedcast")

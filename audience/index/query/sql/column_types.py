@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from audience.errors import ExpressionError, Problem
 from audience.index.query.sql.nodes import SqlDialect
@@ -14,7 +14,6 @@ from audience.language.suggest import did_you_mean
 SqlType: TypeAlias = Literal[
     "text", "list", "boolean", "number", "double", "real", "date", "timestamp", "timestamptz", "unknown"
 ]
-SQL_TYPES: tuple[SqlType, ...] = tuple(name for name in get_args(SqlType) if name != "unknown")
 TYPES_BY_ROLE: Mapping[Role, tuple[SqlType, ...]] = {
     "tags": ("list", "boolean", "text"),
     "number": ("number", "double", "real", "text"),
