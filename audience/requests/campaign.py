@@ -78,6 +78,15 @@ class VendorShare:
 
 
 @dataclass(frozen=True, slots=True)
+class _Assignment:
+    """Devices assigned to a vendor, and the number of all that it can reach."""
+
+    vendor: str
+    reachable: int
+    devices: DeviceSet
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """Audience divided among vendors; no vendor reaches the *unreachable_devices*.
 
@@ -153,20 +162,11 @@ def plan_campaign(
     choice = choose_policies(index, caps, without_policies)
     restricted = restrict_audience(expr, choice, index, asked)
     found = _find_devices(restricted.expr, vendors, partial(index.resolve, **asked.to_arguments()))
-    devices = unassigned = found if division is None else select_with_variant(found, division)
-    assignments: list[tuple[str, int, DeviceSet]] = []
-    for vendor in vendors:
-        reachable = select_deliverable_devices(devices, get_vendor(vendor))
-        assigned = reachable & unassigned
-        assignments.append((vendor, len(reachable), assigned))
-        unassigned = unassigned - assigned
+    devices = found if division is None else select_with_variant(found, division)
+    assignments, unassigned = _assign_devices(devices, vendors)
+    has_one_vendor = any(len(assignment.devices) == len(devices) for assignment in assignments)
     plan_for = None
-    if (
-        not choice.policies
-        and division is None
-        and any(len(assigned) == len(devices) for _, _, assigned in assignments)
-    ):
-        # one vendor reaches all of them
+    if has_one_vendor and not choice.policies and division is None:
         plan_for = partial(
             plan,
             expr,
@@ -178,41 +178,27 @@ def plan_campaign(
             without_policies=choice.overridden,
             **asked.to_arguments(),
         )
-    shares = tuple(
-        VendorShare(vendor, reach, len(assigned), *_plan_vendor_share(expr, vendor, assigned, index, plan_for))
-        for vendor, reach, assigned in assignments
-    )
+    shares = [_plan_share(expr, assignment, index, plan_for) for assignment in assignments]
     if choice.policies:
-        shares = tuple(_restrict_share(share, restricted) for share in shares)
+        shares = [_restrict_share(share, restricted) for share in shares]
     divided = None if division is None else divide_devices(devices - unassigned, division)
     if divided is not None:
-        shares = tuple(_divide_share(share, divided) for share in shares)
-    shares = tuple(
-        replace_fields(
-            share,
-            plan=replace_fields(
-                share.plan,
-                as_of=asked,
-                written=None if written is expr else written,
-                without_policies=choice.overridden,
-            ),
-        )
-        for share in shares
-    )
+        shares = [_divide_share(share, divided) for share in shares]
+    unbound = None if written is expr else written
     return Campaign(
-        expr,
-        written,
-        asked,
-        len(devices),
-        len(unassigned),
-        shares,
-        unassigned,
-        restricted.policies,
-        restricted.removed,
-        choice.overridden,
-        division,
-        len(found) - len(devices),
-        () if divided is None else divided.notes,
+        expr=expr,
+        written=written,
+        as_of=asked,
+        devices=len(devices),
+        unreachable_count=len(unassigned),
+        shares=tuple(_note_question(share, asked, unbound, choice.overridden) for share in shares),
+        unreachable_devices=unassigned,
+        policies=restricted.policies,
+        removed=restricted.removed,
+        without_policies=choice.overridden,
+        division=division,
+        held_out=len(found) - len(devices),
+        notes=() if divided is None else divided.notes,
     )
 
 
@@ -330,13 +316,31 @@ def _owned_patterns() -> frozenset[str]:
     return frozenset({CAMPAIGN_FILE, SKIPPED_FILE, *request_files})
 
 
-def _plan_vendor_share(
-    expr: Expr, vendor: str, assigned: DeviceSet, index: DeviceIndex, plan_for: Callable[[str], Plan] | None
+def _assign_devices(devices: DeviceSet, vendors: Sequence[str]) -> tuple[list[_Assignment], DeviceSet]:
+    """Return which of *devices* each of *vendors* gets, and the devices that none of them can reach."""
+    assignments, unassigned = [], devices
+    for vendor in vendors:
+        reachable = select_deliverable_devices(devices, get_vendor(vendor))
+        assignments.append(_Assignment(vendor, len(reachable), reachable & unassigned))
+        unassigned = unassigned - assignments[-1].devices
+    return assignments, unassigned
+
+
+def _plan_share(
+    expr: Expr, assignment: _Assignment, index: DeviceIndex, plan_for: Callable[[str], Plan] | None
+) -> VendorShare:
+    """Plan the devices of *assignment*; *plan_for* is given if no other vendor sends to any."""
+    planned, batches = _plan_devices(expr, assignment.vendor, assignment.devices, index, plan_for)
+    return VendorShare(assignment.vendor, assignment.reachable, len(assignment.devices), planned, batches)
+
+
+def _plan_devices(
+    expr: Expr, vendor: str, devices: DeviceSet, index: DeviceIndex, plan_for: Callable[[str], Plan] | None
 ) -> tuple[Plan, Batches | None]:
-    """Plan the *assigned* devices of a vendor; *plan_for* is given if no other vendor sends to any."""
-    if not assigned:
+    """Return the plan for the *devices* of *vendor*, and the batches of those that are sent to by id."""
+    if not devices:
         return Plan(vendor, expr, (), None, (), index=index), None
-    batches = Batches(get_vendor(vendor), assigned, skipped_devices=assigned - assigned)
+    batches = Batches(get_vendor(vendor), devices, skipped_devices=devices - devices)
     if plan_for is None:
         return Plan(vendor, expr, (), expr, (NATIVE_OVERLAPS,), index=index), batches
     planned = plan_for(vendor)
@@ -362,6 +366,12 @@ def _divide_share(share: VendorShare, divided: DividedDevices) -> VendorShare:
     batches = replace_fields(share.batches, divided=divided.among(share.batches.deliverable))
     reasons = (*(reason for reason in share.plan.reasons if reason != NATIVE_OVERLAPS), DIVIDED)
     return replace_fields(share, batches=batches, plan=replace_fields(share.plan, reasons=reasons))
+
+
+def _note_question(share: VendorShare, asked: AsOf, written: Expr | None, overridden: tuple[str, ...]) -> VendorShare:
+    """Return *share*, whose plan notes the moment, the audience before it was bound, and the overridden policies."""
+    planned = replace_fields(share.plan, as_of=asked, written=written, without_policies=overridden)
+    return replace_fields(share, plan=planned)
 
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
