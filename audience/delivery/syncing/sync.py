@@ -29,7 +29,7 @@ from audience.language.ast import Tag
 from audience.tag_sync.changes import end_sync, find_changes, has_changes, rename_known, start_sync
 from audience.tag_sync.desired import DesiredTags
 from audience.tag_sync.last_index import LastIndex, find_other_index, write_last_index
-from audience.tag_sync.obsolete import find_obsolete, list_removals
+from audience.tag_sync.obsolete import ObsoleteTags, find_obsolete, list_removals
 from audience.tag_sync.packing import Packing
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.storage import describe_state, load_state, save_state
@@ -173,7 +173,7 @@ def _prepare(
     on_wait: Callable[[float], None] | None = None,
 ) -> PreparedSync:
     """Return the sync that makes the tags those of the target; with *on_wait* it is about to begin."""
-    spec, target, now = command.spec, command.target, options.clock.read()
+    spec, now = command.spec, options.clock.read()
     consolidated = consolidate(state, folder / LEDGER_FILE, spec, options.retry.timeout, now)
     late_until, state, is_read = consolidated.late_until, consolidated.state, False
     unfinished, other_index = state.unfinished, [*_find_other_index(command, state)]
@@ -182,50 +182,69 @@ def _prepare(
             _wait(late_until, options, on_wait)
             late_until = None
         state, is_read = command.read(state)
-    scope = join_scopes(named.scope for named in target.attributes.values())
-    state = rename_known(state, scope, target.find_tag)
-    obsolete = find_obsolete(state, target.is_current)
-    if command.remove_obsolete:
-        removals = list_removals(consolidated.state, obsolete, target.is_current)
-        target, obsolete = replace(target, attributes={**removals, **target.attributes}), ()
+    scope = join_scopes(named.scope for named in command.target.attributes.values())
+    state = rename_known(state, scope, command.target.find_tag)
+    target, obsolete = _find_obsolete_tags(command, consolidated.state, state)
     waits = late_until is not None and not _is_same_target(consolidated.state, target)
-    state = start_sync(
+    state = _start(command, target, state, started_at=now.wall, is_read=is_read)
+    changes = find_changes(state)
+    packing = pack_for(changes, spec)
+    problems = (*other_index, *command.find_limits(state))
+    return PreparedSync(
+        state=state,
+        changes=changes,
+        packing=packing,
+        plan=replace(_make_plan(command, target, state, changes, packing), obsolete=obsolete, problems=problems),
+        waits_until=late_until if waits else None,
+        late_until=late_until,
+        unfinished=unfinished,
+    )
+
+
+def _find_obsolete_tags(
+    command: SyncCommand, consolidated: TagState, known: TagState
+) -> tuple[SyncTarget, tuple[ObsoleteTags, ...]]:
+    """Return the target, which also removes obsolete tags if *command* asks for it, and those that it leaves."""
+    target = command.target
+    obsolete = find_obsolete(known, target.is_current)
+    if not command.remove_obsolete:
+        return target, obsolete
+    removals = list_removals(consolidated, obsolete, target.is_current)
+    return replace(target, attributes={**removals, **target.attributes}), ()
+
+
+def _start(command: SyncCommand, target: SyncTarget, state: TagState, *, started_at: float, is_read: bool) -> TagState:
+    """Return *state* with a sync to *target* that has begun."""
+    return start_sync(
         state,
         target.desired.tags,
         target.attributes,
         snapshot=target.desired.snapshot,
         devices_digest=target.desired.devices_digest,
-        started_at=now.wall,
+        started_at=started_at,
         full=command.full,
         retry_unknown=command.retry_unknown,
         is_read=is_read,
     )
-    changes = find_changes(state)
-    packing = pack_for(changes, spec)
-    plan = SyncPlan(
+
+
+def _make_plan(
+    command: SyncCommand, target: SyncTarget, state: TagState, changes: TagChanges, packing: Packing
+) -> SyncPlan:
+    """Return what is shown of a sync before its calls, without obsolete tags and problems."""
+    return SyncPlan(
         application=command.application,
         vendor=command.vendor.name,
         snapshot=target.desired.snapshot,
         attributes=plan_attributes(state, changes),
         calls=packing.count,
         min_calls=packing.minimum,
-        seconds=estimate_duration(packing, spec),
+        seconds=estimate_duration(packing, command.spec),
         unknown_ids=len(state.unknown_ids),
         without_id=target.desired.without_id,
         rejected_ids=target.desired.rejected,
         rejected_examples=target.desired.examples,
         left_out=target.left_out,
-        obsolete=obsolete,
-        problems=(*other_index, *command.find_limits(state)),
-    )
-    return PreparedSync(
-        state=state,
-        changes=changes,
-        packing=packing,
-        plan=plan,
-        waits_until=late_until if waits else None,
-        late_until=late_until,
-        unfinished=unfinished,
     )
 
 
