@@ -20,7 +20,7 @@ from audience.algebra.constraints import NO_CONSTRAINTS, apply_constraints
 from audience.algebra.normal_forms import nnf, write_out_thresholds
 from audience.algebra.simplification import simplify
 from audience.argument_types import check_arguments
-from audience.errors import ComplexityError, ExpressionError
+from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.index.schema.columns import TEXT_ROLES
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr, Tag
@@ -117,24 +117,14 @@ def plan(
     """
     expr = to_expr(expr)
     asked = read_as_of(as_of, timezone, default_timezone(index), allow_gaps)
-    if index is not None:
-        expr = index.expand_segments(expr)
-    if index is None:  # an index has the values as its table spells them
-        expr = canonicalize_values(expr, excluded_types=() if catalog is None else catalog.attributes)
-    foreign_meanings = meaning_assumption(expr, catalog, keep_vendor=vendor)
-    expr = expand_references(expr, catalog, keep_vendor=vendor)
-    if index is not None:
-        expr = index.expand_segments(expr)  # those that the meaning of a reference names
-        require_known_calls(expr, index.snapshot.manifest.columns)
+    expr, foreign_meanings = _expand_audience(expr, vendor, index, catalog)
     expr = forget_other_moments(expr, asked.moment, asked.zone)
     require_unchanged_files(expr)
     written, expr = expr, bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     loaded, catalog = catalog, with_column_types(catalog, roles, asked.zone)
     spellings = {} if index is None else list_spellings(expr, index)
-    record = get_vendor(vendor, can="emit")
-    record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
-    record = with_declared_events(record, catalog, frozenset() if index is None else _find_forgetful_events(index))
+    record = _describe_vendor(vendor, id_vendor, catalog, index)
     named = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
     converted = convert_days_to_instants(expr, named, roles, asked)
     simplified = simplify(nnf(simplify(unify_values(converted, catalog, roles, asked.zone, spellings))))
@@ -176,6 +166,31 @@ def plan(
 def default_timezone(index: "DeviceIndex | None") -> str:
     """Return the time zone of *index*, or UTC."""
     return DEFAULT_ZONE if index is None else index.snapshot.timezone
+
+
+def _expand_audience(
+    expr: Expr, vendor: str, index: "DeviceIndex | None", catalog: Catalog | None
+) -> tuple[Expr, list[Problem]]:
+    """Return *expr* without segments and references to other vendors, and what these references are assumed to mean."""
+    if index is not None:
+        expr = index.expand_segments(expr)
+    else:  # an index has the values as its table spells them
+        expr = canonicalize_values(expr, excluded_types=() if catalog is None else catalog.attributes)
+    foreign_meanings = meaning_assumption(expr, catalog, keep_vendor=vendor)
+    expr = expand_references(expr, catalog, keep_vendor=vendor)
+    if index is not None:
+        expr = index.expand_segments(expr)  # those that the meaning of a reference names
+        require_known_calls(expr, index.snapshot.manifest.columns)
+    return expr, foreign_meanings
+
+
+def _describe_vendor(
+    vendor: str, id_vendor: str | None, catalog: Catalog | None, index: "DeviceIndex | None"
+) -> Vendor:
+    """Return what *vendor* can express, with its undocumented NOTs only if the expression was read from its payload."""
+    record = get_vendor(vendor, can="emit")
+    record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
+    return with_declared_events(record, catalog, frozenset() if index is None else _find_forgetful_events(index))
 
 
 def _find_forgetful_events(index: "DeviceIndex") -> frozenset[str]:
