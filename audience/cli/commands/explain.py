@@ -1,5 +1,6 @@
 """Command that explains a count and how vendors can express the audience."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from audience.cli.declarations import Option
@@ -19,6 +20,7 @@ from audience.cli.output.writer import Output
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
+from audience.index.query.explain import ExplainLine
 from audience.json_forms.leave_one_out import LeftOutForm, left_out_by_path
 from audience.json_forms.plans import plan_json, policies_json
 from audience.json_forms.questions import question_json
@@ -29,7 +31,7 @@ from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
 from audience.planning.policies import choose_policies, restrict_audience
-from audience.planning.vouching import parse_vendor_has
+from audience.planning.vouching import VendorHas, parse_vendor_has
 from audience.vendors import vendor_names
 
 if TYPE_CHECKING:  # only plans with stale tags weigh a sync
@@ -80,48 +82,19 @@ def run_explain(
     known_catalog = load_optional_catalog(catalog)
     vouched_types = parse_vendor_has(vendor_has)
     names = vendor_names(can="emit") if vendors else [vendor] if vendor else []
-    plans = [
-        make_plan(
-            audience,
-            name,
-            device_index,
-            known_catalog,
-            vendor_has=vouched_types,
-            without_policies=list(device_index.policies),  # what the vendor can express, whatever may be sent
-            **when,
-        )
-        for name in names
-    ]
+    plans = [_plan_for(name, audience, device_index, known_catalog, vouched_types, when) for name in names]
     output.print_warnings(device_index.find_unmatched(audience, **when))
-    tree: list[dict[str, Any]] = [
-        {
-            "depth": line.depth,
-            "text": line.text,
-            "devices": line.device_count,
-            "remaining": line.remaining,
-            "values": line.value_count,
-        }
-        for line in lines
-    ]
     without = _count_left_out(device_index, audience, when, output) if leave_one_out else None
-    if without is not None:
-        tree = [
-            {**node, "path": list(line.path), "without": without.get(line.path)}
-            for node, line in zip(tree, lines, strict=True)
-        ]
-    facts = {**question_json(audience, bound, asked), "tree": tree}
-    facts |= {"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}
     restricted = restrict_audience(bound, choose_policies(device_index), device_index, asked) if policies else None
-    facts |= {**policies_json(restricted.policies, (), restricted.removed)} if restricted is not None else {}
-    if physical:
-        from audience.json_forms.physical import physical_json
-
-        facts |= {"physical": {name: physical_json(each) for name, each in evaluations.items()}}
     weighed = _weigh_syncs(plans, device_index, known_catalog)
-    if weighed:
-        from audience.json_forms.costs import weighed_sync_json
-
-        facts |= {"syncs": {name: weighed_sync_json(each) for name, each in weighed.items()}}
+    facts = {
+        **question_json(audience, bound, asked),
+        "tree": _list_nodes(lines, without),
+        **({"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}),
+        **({} if restricted is None else policies_json(restricted.policies, (), restricted.removed)),
+        **_describe_evaluations(evaluations),
+        **_describe_syncs(weighed),
+    }
     is_dated = question.matter_for(audience, device_index.snapshot)
     heading = [format_question(audience, bound, asked)] if is_dated else []
     counts = format_counts(lines, len(device_index), without)
@@ -133,11 +106,60 @@ def run_explain(
     )
 
 
+def _plan_for(
+    vendor: str,
+    audience: Expr,
+    index: DeviceIndex,
+    catalog: Catalog | None,
+    vouched_types: VendorHas,
+    when: AsOfArguments,
+) -> Plan:
+    """Return what *vendor* can express of the audience, whatever the policies of the index let send."""
+    return make_plan(
+        audience,
+        vendor,
+        index,
+        catalog,
+        vendor_has=vouched_types,
+        without_policies=list(index.policies),
+        **when,
+    )
+
+
+def _list_nodes(
+    lines: Sequence[ExplainLine], without: Mapping[tuple[int, ...], LeftOutForm] | None
+) -> list[dict[str, Any]]:
+    """Return the nodes of the expression as JSON data; with their paths if *without* has what each one costs."""
+    costs: list[dict[str, Any]] = [
+        {} if without is None else {"path": list(line.path), "without": without.get(line.path)} for line in lines
+    ]
+    return [
+        {
+            "depth": line.depth,
+            "text": line.text,
+            "devices": line.device_count,
+            "remaining": line.remaining,
+            "values": line.value_count,
+            **cost,
+        }
+        for line, cost in zip(lines, costs, strict=True)
+    ]
+
+
 def _explain_evaluation(index: DeviceIndex, audience: Expr, when: AsOfArguments) -> "dict[str, PhysicalExplanation]":
     """Return how the expression is counted first, and how by a process that keeps the index open, if it differs."""
     first = index.explain_physical(audience, **when)
     again = index.explain_physical(audience, asked=ASKED_AGAIN, **when)
     return {"first": first} if again.ways() == first.ways() else {"first": first, "again": again}
+
+
+def _describe_evaluations(evaluations: "Mapping[str, PhysicalExplanation]") -> dict[str, Any]:
+    """Return how the expression is counted as JSON data."""
+    if not evaluations:
+        return {}
+    from audience.json_forms.physical import physical_json  # few explanations need it
+
+    return {"physical": {name: physical_json(evaluation) for name, evaluation in evaluations.items()}}
 
 
 def _weigh_syncs(plans: list[Plan], index: DeviceIndex, catalog: Catalog | None) -> "dict[str, WeighedSync]":
@@ -149,6 +171,15 @@ def _weigh_syncs(plans: list[Plan], index: DeviceIndex, catalog: Catalog | None)
 
     weighed = {plan.vendor: weigh_stale_plan(plan, estimate_plan(plan, index), index, catalog) for plan in stale}
     return {name: each for name, each in weighed.items() if each is not None}
+
+
+def _describe_syncs(weighed: "Mapping[str, WeighedSync]") -> dict[str, Any]:
+    """Return what syncs would cost as JSON data."""
+    if not weighed:
+        return {}
+    from audience.json_forms.costs import weighed_sync_json  # few plans have stale tags
+
+    return {"syncs": {name: weighed_sync_json(sync) for name, sync in weighed.items()}}
 
 
 def _count_left_out(
