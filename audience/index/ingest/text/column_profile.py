@@ -148,10 +148,10 @@ def _brief_counts(text: pl.Expr, guess: Guess) -> dict[str, pl.Expr]:
 
 
 def _count_completely(lazy_frame: pl.LazyFrame, name: str) -> ColumnCounts:
-    text = pl.col("text")
-    parts = DateParts.extract(text)
+    text, is_date = pl.col("text"), pl.col("is_date")
+    with_parts, parts = DateParts.add_columns(lazy_frame.select(text=present(name)))
+    table = with_parts.with_columns(is_date=parts.is_date())
     either = parts.first.is_between(1, 12) & parts.second.is_between(1, 12)
-    is_date = parts.to_wall_clock("day first").is_not_null() | parts.to_wall_clock("month first").is_not_null()
     is_number, is_code = text.str.contains(NUMBER_PATTERN), text.str.contains(CODE_PATTERN)
     counts = {
         "present": text.is_not_null(),
@@ -169,7 +169,7 @@ def _count_completely(lazy_frame: pl.LazyFrame, name: str) -> ColumnCounts:
         "either": is_date & either & (parts.first != parts.second),
         "compact_days": text.str.contains(COMPACT_DAY_PATTERN) & text.str.to_date("%Y%m%d", strict=False).is_not_null(),
     }
-    selected = lazy_frame.select(text=present(name)).select(**{key: expr.sum() for key, expr in counts.items()})
+    selected = table.select(**{key: expr.sum() for key, expr in counts.items()})
     return ColumnCounts(**selected.collect(engine="streaming").row(0, named=True))
 
 

@@ -26,6 +26,7 @@ from audience.index.ingest.text.column_profile import (
 from audience.index.ingest.text.dates import (
     DateParts,
     DayOrder,
+    is_date,
     parse_days,
     parse_format,
     parse_instants,
@@ -174,9 +175,9 @@ class TypeFinder:
         if counts.booleans and self._is_nearly(counts.present - counts.booleans, ~is_boolean):
             self._require_no_odd_values(~is_boolean, counts.booleans, "true or false")
             return self._boolean_type()
-        is_date = _is_date(text)
-        if dates and self._is_nearly(counts.present - dates, ~is_date):
-            self._require_no_odd_values(~is_date, dates, "dates")
+        is_odd = ~is_date(text)
+        if dates and self._is_nearly(counts.present - dates, is_odd):
+            self._require_no_odd_values(is_odd, dates, "dates")
             return self._date_type(None)
         return None
 
@@ -255,7 +256,7 @@ class TypeFinder:
         counts, parts = self.counts, DateParts.extract(pl.col("text"))
         if role is None and counts.days and counts.moments:
             has_time = self._show_first(parts.hour.is_not_null())
-            has_none = self._show_first(_is_date(pl.col("text")) & parts.hour.is_null())
+            has_none = self._show_first(is_date(pl.col("text")) & parts.hour.is_null())
             message = f"column {self.name!r}: {has_time} has a time, {has_none} has none"
             raise TableError(Problem("mixed-dates", message, hint=f"use --date {self.name} to read all as days"))
         if 0 < counts.zoned < counts.moments:
@@ -276,9 +277,3 @@ def _keep(text: pl.Expr, pattern: str) -> pl.Expr:
 def _parse_boolean(text: pl.Expr) -> pl.Expr:
     lower = text.str.to_lowercase()
     return pl.when(lower.is_in(["true", "false"])).then(lower == "true")
-
-
-def _is_date(text: pl.Expr) -> pl.Expr:
-    parts = DateParts.extract(text)
-    is_date = parts.to_wall_clock("day first").is_not_null() | parts.to_wall_clock("month first").is_not_null()
-    return is_date.fill_null(False)

@@ -5,7 +5,7 @@ A moment with a zone is parsed to a moment in UTC, which Polars keeps with that 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -73,7 +73,11 @@ class DateParts:
     @classmethod
     def extract(cls, text: pl.Expr) -> "DateParts":
         """Return the parts of *text*."""
-        groups = text.str.extract_groups(PATTERN)
+        return cls._of_groups(text.str.extract_groups(PATTERN))
+
+    @classmethod
+    def _of_groups(cls, groups: pl.Expr) -> "DateParts":
+        """Return the parts of what `PATTERN` has found."""
 
         def number(group: int) -> pl.Expr:
             return groups.struct.field(str(group)).cast(pl.Int64, strict=False)
@@ -98,6 +102,18 @@ class DateParts:
             microseconds=pl.when(is_valid_hour).then(seconds * 1_000_000 + fraction),
         )
 
+    @classmethod
+    def add_columns(cls, lazy_frame: pl.LazyFrame) -> tuple[pl.LazyFrame, "DateParts"]:
+        """Return *lazy_frame* with the parts of its column `text` in columns of their own, and these columns.
+
+        Polars matches the pattern again for each use of an expression, so many uses of the parts need columns.
+        """
+        names = [field.name for field in fields(cls)]
+        groups = lazy_frame.with_columns(groups=pl.col("text").str.extract_groups(PATTERN))
+        parts = cls._of_groups(pl.col("groups"))
+        columns = groups.select("text", **{name: getattr(parts, name) for name in names})
+        return columns, cls(**{name: pl.col(name) for name in names})
+
     def to_wall_clock(self, order: DayOrder) -> pl.Expr:
         """Return the moments as their text has them, without a zone; null for what is no date, or has no such zone."""
         first_is_day = order == "day first"
@@ -109,6 +125,10 @@ class DateParts:
         midnight = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
         micros = pl.when(self.hour.is_null()).then(0).otherwise(self.microseconds)
         return pl.when(self._zone_minutes().is_not_null()).then(midnight + micros.cast(pl.Duration("us")))
+
+    def is_date(self) -> pl.Expr:
+        """Return whether the parts are those of a date, with its day or its month first."""
+        return self.to_wall_clock("day first").is_not_null() | self.to_wall_clock("month first").is_not_null()
 
     def to_instant(self, order: DayOrder) -> pl.Expr:
         """Return the moments in UTC, of those without a zone as if it were UTC; null for what is no date."""
@@ -128,23 +148,47 @@ class DateParts:
 def parse_days(text: pl.Expr, order: DayOrder, zone: ZoneInfo) -> pl.Expr:
     """Parse days, and moments as their day: with a zone, that of *zone*, else that of their text."""
     compact = pl.when(text.str.contains(COMPACT_DAY_PATTERN)).then(text.str.to_date("%Y%m%d", strict=False))
-    parts = DateParts.extract(text)
-    instants = pl.when(parts.zone.is_not_null()).then(parts.to_instant(order).dt.replace_time_zone(None))
-    local = instants.map_batches(lambda values: to_wall_clock(values, zone), return_dtype=pl.Datetime("us"))
-    wall_clock = pl.when(parts.zone.is_null()).then(parts.to_wall_clock(order))
-    return pl.coalesce(local.dt.date(), wall_clock.dt.date(), compact)
+
+    def to_days(parts: DateParts) -> pl.Expr:
+        instants = pl.when(parts.zone.is_not_null()).then(parts.to_instant(order).dt.replace_time_zone(None))
+        local = instants.map_batches(lambda values: to_wall_clock(values, zone), return_dtype=pl.Datetime("us"))
+        wall_clock = pl.when(parts.zone.is_null()).then(parts.to_wall_clock(order))
+        return pl.coalesce(local.dt.date(), wall_clock.dt.date())
+
+    return pl.coalesce(_parse_parts(text, to_days, pl.Date()), compact)
 
 
 def parse_moments(text: pl.Expr, order: DayOrder) -> pl.Expr:
     """Parse moments without a zone; all else is null."""
-    parts = DateParts.extract(text)
-    return pl.when(parts.hour.is_not_null() & parts.zone.is_null()).then(parts.to_wall_clock(order))
+
+    def to_moments(parts: DateParts) -> pl.Expr:
+        return pl.when(parts.hour.is_not_null() & parts.zone.is_null()).then(parts.to_wall_clock(order))
+
+    return _parse_parts(text, to_moments, pl.Datetime("us"))
 
 
 def parse_instants(text: pl.Expr, order: DayOrder) -> pl.Expr:
     """Parse moments with a zone; all else is null."""
-    parts = DateParts.extract(text)
-    return pl.when(parts.zone.is_not_null()).then(parts.to_instant(order))
+
+    def to_instants(parts: DateParts) -> pl.Expr:
+        return pl.when(parts.zone.is_not_null()).then(parts.to_instant(order))
+
+    return _parse_parts(text, to_instants, pl.Datetime("us", "UTC"))
+
+
+def is_date(text: pl.Expr) -> pl.Expr:
+    """Return whether values are days or moments; null is not."""
+    return _parse_parts(text, DateParts.is_date, pl.Boolean()).fill_null(False)
+
+
+def _parse_parts(text: pl.Expr, convert: Callable[[DateParts], pl.Expr], dtype: pl.DataType) -> pl.Expr:
+    """Return what *convert* makes of the parts of *text*, which are found once."""
+
+    def parse(values: pl.Series) -> pl.Series:
+        with_parts, parts = DateParts.add_columns(values.to_frame("text").lazy())
+        return with_parts.select(convert(parts)).collect().to_series()
+
+    return text.map_batches(parse, return_dtype=dtype, is_elementwise=True)
 
 
 def parse_format(date_format: str) -> tuple[Literal["date", "time"], Parse]:
