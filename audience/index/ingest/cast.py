@@ -31,6 +31,8 @@ MAX_SHOWN_ROWS = 5
 MAX_WHOLE_FLOAT = 1e15  # a whole float below is stored without a fraction, as 30 instead of 30.0
 PLAIN_VERSION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$"  # a version in any case; other strings need a parser
 DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2}|\d{8})$"
+BRACKETS_PATTERN = r"^(?s:[\[{](.*)[\]}])$"
+QUOTED_PATTERN = r"""^(?s:["'].*["'])$"""
 MAX_SHOWN_CHARS = 80  # of a value in a message
 MAX_PRINTABLE_DAYS = 90_000_000  # days before or after 1970 that Polars can convert; beyond, it panics
 UNITS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
@@ -225,8 +227,23 @@ def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
         raise TableError(Problem("not-a-list", message, hint=f"--typed {name}, or make it true and false"))
     if column.separator is None or is_list(values):
         return _to_strings(values, column)
-    parts = _to_strings(values, column).str.split(column.separator).list.eval(pl.element().str.strip_chars())
+    strings = _to_strings(values, column)
+    _reject_written_lists(strings, column, column.separator)
+    parts = strings.str.split(column.separator).list.eval(pl.element().str.strip_chars())
     return _map_values(parts, null_if_empty)
+
+
+def _reject_written_lists(strings: pl.Series, column: Column, separator: str) -> None:
+    """Raise InvalidRowsError for lists as JSON and databases write them: their brackets would be parts of tags."""
+    inner = strings.str.strip_chars().str.extract(BRACKETS_PATTERN).str.strip_chars()
+    has_brackets = inner.str.contains(r"[\[\]{}]")  # as has [vip],[new], which is no list
+    is_list_text = inner.str.contains(QUOTED_PATTERN) | (
+        ~has_brackets & ((inner == "") | inner.str.contains(separator, literal=True))
+    )
+    if is_list_text.any():
+        reason = f"column {column.name_in_table!r} should hold tags with {separator!r} between them, not a list"
+        hint = f"write a{separator}b without brackets and quotes, or make the column one of lists, as in Parquet"
+        raise InvalidRowsError(Problem("bad-value", reason, hint=hint), reason, is_list_text, strings)
 
 
 def name_flags(values: pl.Series, column: Column) -> pl.Series:
@@ -245,7 +262,7 @@ def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Serie
     if dtype.is_float():
         without_nan = _map_values(values, lambda value: value.fill_nan(None))
         return _convert_or_reject(without_nan, partial(_parse_finite, dtype), column, first_row)
-    strings = _to_strings(values, column)
+    strings = _map_values(_to_strings(values, column), null_if_empty)
     ints = _map_values(strings, _parse_int)
     if flatten_lists(ints).null_count() == flatten_lists(strings).null_count():
         return ints
@@ -284,7 +301,8 @@ def _cast_dates(values: pl.Series, column: Column, first_row: int) -> pl.Series:
         return _convert_or_reject(values, lambda value: _null_if_year_invalid(value).dt.date(), column, first_row)
     if isinstance(dtype, pl.Date):
         return _convert_or_reject(values, _null_if_year_invalid, column, first_row)
-    return _convert_or_reject(_to_strings(values, column), _parse_date, column, first_row)
+    strings = _map_values(_to_strings(values, column), null_if_empty)
+    return _convert_or_reject(strings, _parse_date, column, first_row)
 
 
 def _parse_date(string: pl.Expr) -> pl.Expr:

@@ -221,7 +221,7 @@ def stays_text(name: str, roles: ColumnRoles) -> bool:
 def parse_date_columns(lazy_frame: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
     """Return *lazy_frame* with its columns of ISO dates and timestamps parsed; any other format stays text.
 
-    Timestamps are parsed if all of a column have a zone, or none.
+    An empty text is a missing value. Timestamps are parsed if all of a column have a zone, or none.
     """
     explicit = roles.explicit_columns()
     schema = lazy_frame.collect_schema()
@@ -237,8 +237,9 @@ def parse_date_columns(lazy_frame: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyF
 
 
 def _parses_all(text: pl.Expr, parse: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    """Return whether the column has values and all of them parse."""
-    return text.is_not_null().any() & (text.is_null() | parse(text).is_not_null()).all()
+    """Return whether the column has values and all of them parse; an empty text is none."""
+    is_missing = text.is_null() | (text == "")
+    return (~is_missing).any() & (is_missing | parse(text).is_not_null()).all()
 
 
 def exact_column(name: str) -> pl.Expr:

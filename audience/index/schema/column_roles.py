@@ -120,7 +120,7 @@ def _infer_column(name: str, dtype: pl.DataType, vendors: Sequence[str]) -> Colu
         case "tag" | "tags" | "xg_user_define" if isinstance(dtype, pl.List | pl.Array):
             return Column(name, "tags", UNTYPED)
         case "tag" | "tags" | "xg_user_define" if dtype != pl.Boolean:
-            hint = f"use --split '{name}=;' if its tags are separated by ;, or --typed {name}"
+            hint = f"name what separates its tags, as in --split '{name}=,', or use --typed {name}"
             raise TableError(Problem("not-a-list", f"column {name!r} is text, not a list of tags", hint=hint))
     return _infer_by_dtype(name, dtype)
 
