@@ -261,7 +261,7 @@ def _simplify_intersection(terms: list[Expr], constraints: AttributeConstraints)
 
 
 def _drop_excluded_tags(term: Expr, own_keys: Mapping[str, Hashable], constraints: AttributeConstraints) -> Expr:
-    """Remove the tags of a union that exclude a tag beside it; *own_keys* has the key of that tag by its type."""
+    """Remove the tags of a union that exclude the tag ANDed with it; *own_keys* has the key of that tag by its type."""
     if not isinstance(term, Or) or not own_keys:
         return term
     return any_of(
@@ -274,7 +274,7 @@ def _drop_excluded_tags(term: Expr, own_keys: Mapping[str, Hashable], constraint
 
 
 def _possible_keys(terms: Iterable[Expr], constraints: AttributeConstraints) -> dict[str, list[set[Hashable]]]:
-    """Return by exclusive type the keys of each term that is one of its tags, or a union of them."""
+    """Return, for each exclusive type, the keys of each term that is a tag of the type or a union of such tags."""
     keys: dict[str, list[set[Hashable]]] = {}
     for term in terms:
         operands = or_terms(term)

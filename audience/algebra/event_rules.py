@@ -1,4 +1,4 @@
-"""Rules between conditions about events of one name: which of them follows from which.
+"""Implications between conditions about events of one name.
 
     did(e) >= 3               implies  did(e) >= 2
     did(e) within 7 days      implies  did(e) within 30 days
@@ -116,7 +116,7 @@ def _implies(lhs: EventAtom, rhs: EventAtom) -> bool:
 
 
 def _find_existing_events(atom: EventAtom) -> Selection | None:
-    """Return events of which a device that fits *atom* surely has one."""
+    """Return a selection of events such that every device that fits *atom* has at least one of them."""
     match atom:
         case Did(least=0):
             return None
@@ -229,7 +229,7 @@ def _are_apart(left: Range | None, right: Range | None) -> bool:
 
 
 def _iter_joint_rules(lhs: EventAtom, rhs: EventAtom, same_event: Sequence[EventAtom]) -> Iterator[Expr]:
-    """Yield that one of two conditions is true, of every device or of those that did it."""
+    """Yield the rules that at least one of two conditions holds, for every device or for devices with such an event."""
     if isinstance(lhs, Aggregate) and isinstance(rhs, Aggregate):
         left, right = _find_amounts(lhs), _find_amounts(rhs)
         is_sum = lhs.function == "sum" and _is_same_amount(lhs, rhs)

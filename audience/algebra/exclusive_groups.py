@@ -1,11 +1,11 @@
-"""Number the values of exclusive attributes, so that a few boolean variables encode which one a device has.
+"""Number the values of exclusive attributes, so that a few boolean variables encode the value of a device.
 
-A device has at most one of n values, or none of them: n + 1 cases, for which the binary digits of a code are enough.
+A device has one of n values, or none: n + 1 cases, which the binary digits of a code distinguish.
 
     city:a OR city:b OR city:c      codes 1, 2 and 3; a device with none of them has the code 0
 
-Tags that a device can have together, such as a day and a timestamp of that day, share a code, and each of them has a
-boolean variable of its own beside it.
+Tags that a device can have together, such as a day and a timestamp of that day, share a code. Each of them also has its
+own boolean variable.
 """
 
 from collections import Counter

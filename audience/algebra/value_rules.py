@@ -1,4 +1,4 @@
-"""Rules between the conditions of one attribute: which of them follows from which, and which exclude each other.
+"""Implications and exclusions between the conditions of one attribute.
 
     x < 3           implies  x < 5
     x:4             implies  x between 3 and 5, x >= 4

@@ -47,7 +47,7 @@ class CostEstimate:
     Attributes:
         method: Name of the method.
         calls: All HTTP calls, setup calls included.
-        setup_calls: Those of them that only prepare others.
+        setup_calls: How many of *calls* are setup calls, which deliver nothing.
         request_bytes: Bytes of all requests, extrapolated from one or two of them.
         seconds: Duration at the vendor's rate limits.
         worthwhile: Whether there are as many ids as the method is meant for.

@@ -133,7 +133,7 @@ def read_schedule(
     """Return the schedule of options as they are written.
 
     Raises:
-        DeliveryError, MessageError, ExpressionError: One of them is not of its form, or two of them exclude each other.
+        DeliveryError, MessageError, ExpressionError: An option is malformed, or two options exclude each other.
 
     >>> read_schedule(local_time="09:00", spread="2h").spread
     datetime.timedelta(seconds=7200)

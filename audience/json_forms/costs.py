@@ -20,7 +20,7 @@ class CostForm(TypedDict):
     Attributes:
         method: Name of the method.
         calls: All HTTP calls.
-        setup_calls: Those of them that only prepare others.
+        setup_calls: How many of *calls* are setup calls, which deliver nothing.
         bytes: Bytes of all requests.
         seconds: Duration at the vendor's rate limits.
         worthwhile: Whether there are as many ids as the method is meant for.

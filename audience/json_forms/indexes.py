@@ -92,8 +92,8 @@ class PropertyForm(TypedDict):
     """Property of an event.
 
     Attributes:
-        name: Its name.
-        kind: Kind of its values, as those of attributes.
+        name: Name of the property.
+        kind: Kind of its values; the kinds are those of attributes.
     """
 
     name: str

@@ -11,7 +11,7 @@ class LeftOutForm(TypedDict):
 
     Attributes:
         expr: Expression without the condition.
-        count: Devices that match it.
+        count: Number of devices that match this expression.
     """
 
     expr: str

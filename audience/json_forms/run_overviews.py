@@ -206,7 +206,7 @@ class UnreachableForm(TypedDict):
 
 
 class PreviewForm(TypedDict):
-    """Message as one platform gets it, in one of its texts.
+    """Message in one variant and language, as one platform gets it.
 
     Attributes:
         variant: Variant of the split; null without one.

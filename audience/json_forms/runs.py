@@ -57,12 +57,12 @@ class FailedBatchForm(TypedDict):
     """Batch that was rejected or is in doubt.
 
     Attributes:
-        batch: Its number.
-        state: Its state.
+        batch: Number of the batch.
+        state: State of the batch.
         skipped: Whether the user chose to leave it in doubt.
-        native: Number of the native request that it is; null if it is a list of ids.
-        first: First of the ids of the plan that it has.
-        stop: End of those ids.
+        native: Number of the native request; null if the batch is a list of ids.
+        first: Position of its first id among the ids of the plan; null if it is a native request.
+        stop: Position after its last id.
         problem: What the vendor or the network reported.
     """
 

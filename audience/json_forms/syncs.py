@@ -15,9 +15,9 @@ class AttributePlanForm(TypedDict):
     """Plan of a sync for one attribute, or for one bare tag.
 
     Attributes:
-        name: Its name; that of a bare tag begins with `tag:`.
-        tags: Number of its tags that devices have.
-        devices: Number of ids that have one of them.
+        name: Name of the attribute; that of a bare tag begins with `tag:`.
+        tags: Number of tags of the attribute that devices have.
+        devices: Number of ids with at least one of these tags.
         added: Number of pairs of an id and a tag to set.
         removed: Number of pairs to remove.
     """
@@ -46,8 +46,8 @@ class ObsoleteTagsForm(TypedDict):
 
     Attributes:
         name: Name of their attribute; that of a bare tag begins with `tag:`.
-        tags: Number of its tags that devices may have.
-        devices: Number of ids that may have one of them.
+        tags: Number of tags of the attribute that devices may have.
+        devices: Number of ids that may have at least one of these tags.
     """
 
     name: str

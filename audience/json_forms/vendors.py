@@ -106,8 +106,8 @@ class VendorForm(TypedDict):
         name: Its name.
         title: Its name for people.
         fragment: What its targeting can express.
-        builtins: Attributes that it has by itself, with what they are.
-        read_only_reason: Why nothing is written for it.
+        builtins: Attributes that the vendor keeps by itself, with a description of each.
+        read_only_reason: Why no requests are written for the vendor; null if they are.
         abilities: What it can do.
         methods: Names of its send methods. This and the next three are present if audience can send to it.
         keys: Names of the keys of an application.

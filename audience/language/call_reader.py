@@ -194,7 +194,7 @@ def _read_seed(reader: TokenReader, word: Token, seed_tokens: list[Token], examp
 
 
 def _read_id_list(reader: TokenReader, word: Token, entries: list[CallEntry]) -> Ids:
-    """Return a list of ids: those that are written, then those of files, each file as a whole."""
+    """Return a list of ids: the written ids, then those of its files."""
     kind = word.lower() if word.lower() in ID_KINDS else reader.read_name(word)
     if kind not in ID_KINDS and any(isinstance(entry, Tree) for entry in entries):
         raise ExpressionError(unknown_call_problem(kind, reader.span_of(word)))

@@ -193,7 +193,7 @@ def cases_of(character: str) -> str:
 
 @cache
 def _characters_by_fold() -> Mapping[str, str]:
-    """Return the characters that are folded to another one, by that one."""
+    """Return, by folded character, the other characters that are folded to it."""
     characters: dict[str, str] = {}
     for character in map(chr, range(MAX_CASED_CODE_POINT + 1)):
         folded = fold_case(character)

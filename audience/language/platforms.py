@@ -39,7 +39,7 @@ def platform_spellings(name: str) -> tuple[str, ...]:
 
 
 def find_platform_renames(names: Iterable[str]) -> dict[str, str]:
-    """Return the canonical name of each of *names* that has another one.
+    """Return the canonical name of each of *names* that is not canonical itself.
 
     >>> find_platform_renames(["ios", "Android"])
     {'Android': 'android'}

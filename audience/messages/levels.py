@@ -1,12 +1,12 @@
-"""Resolve what a device gets of a message: by its variant, its language, its platform and its channel.
+"""Resolve the fields of a message for a device, by its variant, language, platform and channel.
 
 The most specific value wins. From the least specific to the most:
 
     1  the message           2  its variant           3  its language           4  the language of its variant
 
 and in each of them: a field, its override for the platform, its override for the channel. A field of one level
-replaces everything that less specific levels have for it, overrides included: no device gets the text of another
-variant or language because there is one for its platform.
+replaces everything that less specific levels have for it, including overrides: an override for the platform never
+brings a device the text of another variant or language.
 """
 
 from collections.abc import Iterator, Mapping

@@ -200,7 +200,7 @@ def _find_forgetful_events(index: "DeviceIndex") -> frozenset[str]:
 
 
 def _restrict_to_index(request: PlanRequest, record: Vendor, index: "DeviceIndex") -> PlanRequest:
-    """Return *request* with what the vendor is known to have of what *index* has."""
+    """Return *request* with a vendor that expresses only what it is known to have of the attributes of *index*."""
     catalog, vouched, asked = request.catalog, request.vouched, request.as_of
     vendor = restrict_to_declared(request.vendor, catalog, vouched, partial(_has_devices, index, asked))
     vendor = refuse_id_columns(vendor, index.snapshot.manifest.columns)
@@ -213,7 +213,7 @@ def _restrict_to_index(request: PlanRequest, record: Vendor, index: "DeviceIndex
 def _plan_at_applications(request: PlanRequest, catalog: Catalog | None) -> Plan:
     """Return the plan for the application at which the most is native, with all applications at which it holds.
 
-    *catalog* is that of the request as it was written, by which tags are synced.
+    *catalog* is the catalog before the plan adds the types of columns: the tags were synced with this one.
     """
     if request.index is None:
         return _plan_at(request, SyncedTags())

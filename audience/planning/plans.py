@@ -107,7 +107,7 @@ class Plan:
         return {} if self.as_of is None else self.as_of.to_arguments()
 
     def asked_as(self, other: "Plan") -> "Plan":
-        """Return this plan with the moment of *other*, its audience as it was written, and what it overrides."""
+        """Return this plan with the question of *other*: its moment, its audience before binding, and its overrides."""
         return replace(self, as_of=other.as_of, written=other.written, without_policies=other.without_policies)
 
     def sent_by_ids(self, reason: Problem) -> "Plan":

@@ -162,7 +162,7 @@ class IndexedApplication:
         return None if reason is None else f"{reason} since the sync to snapshot {sync.snapshot:,}"
 
     def _may_be_left_out(self, atom: AttributeAtom) -> bool:
-        """Return whether the index has a tag that the vendor has not: its name may have been that of another one."""
+        """Return whether devices have a tag that the vendor lacks, as another tag may have had its name there."""
         return isinstance(atom, Tag) and self.find_tag(self.find_name(atom)) is None and self.index.count(atom) > 0
 
     def _has_one_id_column(self) -> bool:

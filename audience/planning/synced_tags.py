@@ -1,15 +1,15 @@
 """Tags that a sync has set at a vendor: which of them a native request may name, and what it takes for granted.
 
-An attribute that was never synced is the vendor's by the word of the catalog. One that was synced at any application
-is native at an application only while the vendor has there what the index has:
+Whether the vendor has an attribute that was never synced is decided by the catalog. An attribute that was synced at any
+application is native at an application only while the vendor has the same tags there as the index:
 
     a sync has ended there, and none has begun since
     pushes follow its changes
     the catalog still gives the same names
     no device's value differs from what the sync has set
 
-Bare tags are looked at one by one. Requests of one plan go to one application, so that all of its attributes must be
-native there.
+Bare tags are checked one by one. All requests of a plan go to one application, so that all attributes of the plan must
+be native there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -324,7 +324,7 @@ def format_age(seconds: float) -> str:
 
 
 def refuse_stale_tags(vendor: Vendor, synced: SyncedTags, vouched: Vouched) -> Vendor:
-    """Return *vendor* without the tags that it may not have as the index has them.
+    """Return *vendor* without its stale tags: those whose devices at the vendor may differ from the index.
 
     Args:
         vendor: Vendor whose functions translate the names of the catalog.

@@ -84,7 +84,7 @@ def _find_violation(
 
 
 def _build_viewed_constraints(vendor: Vendor, exprs: Iterable[Expr], constraints: AttributeConstraints) -> Expr:
-    """Return in the view of *vendor* what *constraints* say of tags that it views as something else."""
+    """Return the constraints of those tags that *vendor* views as other conditions, written in its view."""
     used_atoms = dict.fromkeys(atom for expr in exprs for atom in atoms(expr))
     changed = [atom for atom in used_atoms if isinstance(atom, Tag) and vendor.view(atom) != atom]
     return map_atoms(build_constraint_expr(changed, constraints), vendor.view)

@@ -1,8 +1,8 @@
 """Audit of a run: who did what with a request folder, a line each, in `audit.jsonl` of the folder.
 
-A line has when, who, which command, and what it was about: the expression as it was written and as it was bound, how
-many devices, under which policies, when it is sent and in which variants. Ids in expressions are counted, not listed.
-Lines are appended and never changed, unless a person is forgotten whose id is the value of an attribute there.
+A line has the time, the user, the command and its subject: the expression as it was written and as it was bound, the
+number of devices, the policies, the schedule and the variants. Ids in expressions are counted, not listed. Lines are
+appended and never changed, unless a person is forgotten whose id is the value of an attribute there.
 """
 
 import errno

@@ -44,7 +44,7 @@ class ReasonCounts:
 
 
 def add_reasons(counts: ReasonCounts, more: ReasonCounts) -> ReasonCounts:
-    """Return the counts of both, whose first devices are those of *counts*."""
+    """Return the sum of both counts by reason; the message of a reason is that of *counts*, which came first."""
     added = dict(counts.by_reason)
     for reason, (count, message) in more.by_reason.items():
         before, first_message = added.get(reason, (0, message))
@@ -162,7 +162,7 @@ def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
 def batch_audience(expr: Expr, vendor: str, resolve: Callable[[Expr], DeviceSet]) -> Batches:
     """Divide the devices of *expr* into batches; a limit chooses among the devices that *vendor* can reach.
 
-    The skipped devices of a limit are those that it would have chosen otherwise.
+    Devices that the limit would choose if the vendor could reach them are among the skipped ones.
 
     Args:
         expr: Audience, with segments expanded and relative times bound.

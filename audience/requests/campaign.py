@@ -299,7 +299,8 @@ def read_campaign_vendors(folder: Path) -> list[str]:
 def _find_devices(expr: Expr, vendors: Sequence[str], resolve: Callable[[Expr], DeviceSet]) -> DeviceSet:
     """Return the devices of *expr*; a limit chooses among those that one of *vendors* can reach.
 
-    The devices that it would have chosen otherwise are in the audience too, so that they are listed as unreachable.
+    Devices that the limit would choose if a vendor could reach them are returned too, so that they are listed as
+    unreachable.
     """
     devices = resolve(expr)
     if not isinstance(expr, Limit | Top):

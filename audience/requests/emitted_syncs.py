@@ -1,4 +1,4 @@
-"""Syncs of tags that the native requests of a folder rest on, as its manifest has them."""
+"""Syncs of tags that the native requests of a folder depend on, as listed in its manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ class Part:
 
 
 class Line(NamedTuple):
-    """Line of ids: its number, the position of its first id, and that after its last one."""
+    """Line of ids: its number, the position of its first id, and the position after its last id."""
 
     number: int
     first: int

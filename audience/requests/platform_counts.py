@@ -28,7 +28,7 @@ class PlatformCount:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlatforms:
-    """Devices of a shard by platform, those whose platform is known, and all of them."""
+    """Numbers of devices of a shard: by platform, with any known platform, and in total."""
 
     counts: Mapping[str, int]
     known: int

@@ -33,7 +33,7 @@ FACTS = frozenset(  # of manifests, campaigns and audits: they name no device
 
 
 def compile_ids(ids: Collection[str]) -> re.Pattern[bytes]:
-    """Return a pattern of any of *ids* as a whole word, in UTF-8 as it is, as JSON or a URL has it.
+    """Return a pattern that matches any of *ids* as a whole word: in plain UTF-8, escaped in JSON, or quoted in a URL.
 
     >>> compile_ids(["r1"]).sub(b"X", b"r1 r10 r1-2 id=r1.")
     b'X r10 r1-2 id=X.'

@@ -77,7 +77,7 @@ class EmitResult:
         index: Path of the index, whose policies are checked again before the requests are sent.
         removed: Devices that the policies took out together.
         policies: Policies that applied, each with the devices that it took out.
-        caps: Those of them that no index keeps, as expressions.
+        caps: Expressions of the caps among them that were given for this plan and are not kept by the index.
         without_policies: Names of the policies of the index that were overridden.
         policies_digest: Digest of the policies of the index; empty if it had none.
         division: How the ids are divided into parts; None if they are not.

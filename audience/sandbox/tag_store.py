@@ -1,6 +1,6 @@
-"""Tags of devices as a vendor keeps them: those of the table at the start, then what the calls make of them.
+"""Tags of devices as a vendor keeps them: at first the tags of the table, then with the changes of all calls.
 
-A tag is copied from the table when a call first changes it; until then the table answers.
+A tag is copied from the table when a call first changes it; until then it is read from the table.
 """
 
 from collections.abc import Iterator

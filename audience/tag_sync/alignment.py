@@ -58,7 +58,7 @@ def move_bitmap(bitmap: BitMap, positions: Positions) -> BitMap:
 def merge_tags(first: Sequence[SyncedTag], second: Sequence[SyncedTag]) -> tuple[SyncedTag, ...]:
     """Return the tags of both, each name once: those of *first* in their order, then the others of *second*.
 
-    A name that both have is that of the tag of *second*.
+    If both have a tag of a name, the tag of *second* is returned.
     """
     newer = {tag.name: tag for tag in second}
     known = {tag.name for tag in first}

@@ -105,9 +105,9 @@ def _find_renamed(state: TagState, wanted: DeviceTags, scope: Scope) -> Scope:
 
 
 def rename_known(state: TagState, scope: Scope, find_tag: Callable[[str], SyncedTag | None]) -> TagState:
-    """Return *state* with the tags outside of *scope* as those of it that have their names now.
+    """Return *state* with each known tag outside of *scope* replaced by the tag of *scope* that has its name now.
 
-    A sync then takes a name from the devices of the tag that had it before, also if no device has the new one.
+    A sync then removes the name from devices of the earlier tag, also if no device has the new one.
 
     Args:
         state: State of the application.

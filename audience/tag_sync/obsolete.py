@@ -21,10 +21,10 @@ class ObsoleteTags:
     """Tags of one attribute, or one bare tag, that no sync is about any more.
 
     Attributes:
-        name: Name of it, as `AttributeSync` has it.
-        named: All tags of it, with a naming that no catalog has.
-        tags: Number of its tags that devices may have.
-        devices: Number of ids that may have one of them.
+        name: Name of the attribute or of the bare tag, as in `TagNames.attributes`.
+        named: All tags of the attribute, with a naming that no catalog has.
+        tags: Number of tags of the attribute that devices may have.
+        devices: Number of ids that may have at least one of these tags.
     """
 
     name: str
@@ -74,7 +74,7 @@ def _sample(scope: Scope) -> list[Tag]:
 
 
 def _list_scopes(state: TagState, left: Iterable[Tag], kept: Iterable[Tag]) -> dict[str, Scope]:
-    """Return what earlier syncs were about that has tags *left* and none that is *kept*, and each other tag alone."""
+    """Return the scopes of earlier syncs with tags *left* and none *kept*, and one for each other tag *left*."""
     named = {name: sync.named.scope for name, sync in state.attributes.items()}
     named |= {} if state.started is None else {name: each.scope for name, each in state.started.attributes.items()}
     scopes = {

@@ -33,8 +33,8 @@ class AttributeSync:
     """Sync of one attribute, or of one bare tag.
 
     Attributes:
-        named: What it is about.
-        snapshot: Number of the snapshot that it was synced to.
+        named: Tags that were synced, with their naming.
+        snapshot: Number of the snapshot that they were synced to.
         devices_digest: Digest of the devices of that snapshot and their tags, by `desired.digest_devices`. A snapshot
             with the same digest has the same devices, also of an index that was built again.
         ended_at: When the sync had ended, as a Unix timestamp.
@@ -90,13 +90,13 @@ class TagState:
         known: Tags that the vendor has, of the devices that were ever synced.
         doubtful: Devices of which it is not known whether they have the tag.
         unknown_ids: Positions of ids that the vendor did not know at the last sync.
-        attributes: Ended syncs by what they are about, as `TagNames.attributes` names it.
-        unfinished: Tags whose last sync has not ended: the vendor may have some of two snapshots.
+        attributes: Ended syncs by the name of their attribute or bare tag, as in `TagNames.attributes`.
+        unfinished: Tags whose last sync has not ended: the vendor may have those of two snapshots, mixed.
         started: Sync that has begun and not ended.
         wanted: Devices that have the tag in the snapshot of *started*; empty if there is none.
         checksum: Checksum of the file that it was read from or written to; empty before the first one.
-        source: Name that no other state has, by which syncs of several indexes notice each other; empty before the
-            first file.
+        source: Unique name of this state, by which syncs of several indexes notice each other; empty before the first
+            file is written.
     """
 
     application: Application

@@ -156,7 +156,7 @@ def describe_state(state: TagState) -> StateFacts:
 
 
 def _serialize_state(state: TagState, facts: Mapping[str, Any]) -> bytes:
-    """Return the file of *state*. It has the facts too, so that its checksum is another one after each change."""
+    """Return the content of the file of *state*; it includes *facts*, so that each change changes its checksum."""
     tags = state.known.tags
     strings = {
         "tag_type": [tag.tag.type for tag in tags],

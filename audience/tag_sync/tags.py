@@ -96,8 +96,8 @@ class TagNames:
     """Tags of an index that a sync is about, with their names at a vendor.
 
     Attributes:
-        attributes: What the sync is about, by the names that `AttributeSync` has: `province` for an attribute, and
-            `tag:vip` for the bare tag vip.
+        attributes: Tags that are synced, by the name of their attribute, such as `province`. The bare tag vip has the
+            name `tag:vip`.
         names: The vendor's name for each tag of the index. Two spellings of one number have one name.
         left_out: Tags without a name.
         others: Tags that the catalog also names at the vendor, and the sync is not about.
@@ -140,8 +140,8 @@ class TagChanges:
 
     Attributes:
         ids: Ids of all devices that the vendor or the index has, each once, sorted.
-        tags: Tags of both, each once.
-        added: For each tag, the devices that get it, also those of which it is not known whether they have it.
+        tags: Tags that the vendor or the index has, each once.
+        added: For each tag, the devices to set it for, including devices that may already have it.
         removed: For each tag, the devices that lose it.
         present: For each tag, the devices that have it at the vendor and keep it: a call may set it again.
         others: For each tag that the changes are not about, the devices that may have it: they count where a vendor

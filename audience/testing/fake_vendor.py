@@ -407,7 +407,7 @@ class FakeService:
         return httpx.Response(200, json={"accepted": message_id, "left_out": ignored_ids})
 
     def _resolve_ids(self, payload: Payload) -> list[str]:
-        """Return the ids of the payload, or those of its handle if it has none."""
+        """Return the ids in the payload, or the ids that were uploaded for its handle if it has none."""
         handle, ids = payload.get("handle"), list(payload["to"])
         self.handle_uses[handle] += 1
         return self.uploads[handle] if handle is not None and not ids else ids

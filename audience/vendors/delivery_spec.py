@@ -104,10 +104,10 @@ class Accepted:
     Attributes:
         message_id: Id that the vendor gave the message.
         invalid_ids: Ids that the vendor does not know; it delivers to all others.
-        answered_ids: Ids of which the reply says what becomes of them; None if it names those alone that it does not
-            know. They are all ids of the call, or the call is in doubt.
-        answered_count: Number of ids that the reply counts, reached or not; None if it counts none. It is that of the
-            call, or the call is in doubt.
+        answered_ids: Ids for which the reply has an outcome; None if it only lists unknown ids. If they are not all ids
+            of the call, the call is in doubt.
+        answered_count: Number of ids that the reply counts, reached or not; None if it has no counts. If it is not the
+            number of ids of the call, the call is in doubt.
     """
 
     message_id: str

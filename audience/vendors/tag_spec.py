@@ -72,7 +72,7 @@ class TagCallForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagCall:
-    """Content of one call: what it sets and what it removes, by ids and tags as the vendor calls them."""
+    """Content of one call: the tags that it sets and those that it removes, with the vendor's names and ids."""
 
     form: TagCallForm
     added: Grid | Pairs = Grid()

@@ -1,4 +1,4 @@
-"""Command that lists the ids of a run by what became of them."""
+"""Command that lists the ids of a run with the outcome of each."""
 
 from pathlib import Path
 from typing import Annotated

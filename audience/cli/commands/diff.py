@@ -36,8 +36,8 @@ def run_diff(
 ) -> None:
     """Compare an audience in two snapshots: which devices came, went and stayed.
 
-    Both snapshots are asked at one moment, and a segment is what it is now. Devices that came are written as the second
-    snapshot has them, devices that went as the first has them.
+    Both snapshots are asked for the same moment, and segments have their current meaning. Devices that came are written
+    with the attributes of the second snapshot, devices that went with those of the first.
     """
     for new_file in filter(None, (came, went)):
         _require_new(new_file)

@@ -45,8 +45,8 @@ def run_refresh(
 ) -> None:
     """Bring an index up to date: its devices, events, segments and tags at vendors, as audience.toml says.
 
-    Each step is a command, which is printed first. If a step fails, the steps before it stay done, and the ones after
-    it are not begun. The same command then does all of it, and what was done before has the same result again.
+    Each step is a command, which is printed first. If a step fails, the steps before it stay done, and the steps after
+    it are not begun. Run the same command again: it repeats all steps, and those that were done have the same result.
     """
     file = _read_file(config)
     if index is None:

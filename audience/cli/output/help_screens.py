@@ -52,7 +52,7 @@ HIGHLIGHT, HIGHLIGHT_TYPES = Highlighter(), TypesHighlighter()
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """Cell that is as wide as there is room: rich knows no other width of it."""
+    """Cell that fills the room that is left: it reports no width of its own to rich."""
 
     text: Text
 

@@ -33,7 +33,7 @@ ABILITY_TITLES = (
 
 
 def format_vendors(vendors: Sequence[Vendor]) -> str:
-    """Return tables of what the vendors express and its limits, of what they can do, and of the pages that say so."""
+    """Return three tables of *vendors*: supported expressions with their limits, abilities, and documentation pages."""
     rows = [([vendor.name], _capability_lines(vendor), _limit_lines(vendor)) for vendor in vendors]
     pages = [([vendor.name], [vendor.docs_read_on], [vendor.docs_url]) for vendor in vendors]
     return "\n\n".join(

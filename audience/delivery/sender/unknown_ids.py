@@ -15,13 +15,13 @@ FIRST_IDS = 10_000  # ids of which an answer is known before the share of unknow
 
 @dataclass(slots=True)
 class UnknownIdCounts:
-    """Numbers of ids that the vendor has answered for: those that were reached, and those that it does not know.
+    """Counts of the ids that the vendor has accepted, and of those that it does not know.
 
     Attributes:
         max_share: Share of unknown ids at which the run stops.
         id_columns: Columns that ids for the vendor come from, for the hint.
-        reached: Ids that it has accepted.
-        unknown: Ids that it does not know.
+        reached: Number of ids that the vendor has accepted.
+        unknown: Number of ids that the vendor does not know.
     """
 
     max_share: float

@@ -48,14 +48,14 @@ class CallProgress:
     """Progress of one call.
 
     Attributes:
-        number: Its number.
-        is_untouched: Whether the vendor has certainly changed nothing of it.
+        number: Number of the call.
+        is_untouched: Whether the vendor has certainly made none of its changes.
         unknown: Positions of its ids that the vendor does not know.
-        problem: Why the vendor rejects a piece of it.
+        problem: Why the vendor rejects a piece of the call.
         is_lost: Whether the replies to a piece were lost until no attempt was left.
-        is_accepted: Whether the vendor has accepted a piece of it.
-        suspected: Positions of ids that were refused alone, while the vendor did not say why: their tag may be bad.
-        refusal: Why.
+        is_accepted: Whether the vendor has accepted a piece of the call.
+        suspected: Positions of ids that the vendor refused on their own without a reason: the tag may be invalid.
+        refusal: The vendor's reply to the last such id.
         has_known_tags: Whether earlier syncs have set each of its tags, so that none of them is bad.
     """
 

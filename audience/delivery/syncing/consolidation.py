@@ -74,7 +74,7 @@ def pack_for(changes: TagChanges, spec: TagSpec) -> Packing:
 
 
 def _apply_ledger(state: TagState, ledger: SyncLedger, spec: TagSpec) -> TagState:
-    """Return *state* with the outcomes that *ledger*, which is that of its started sync, has of its calls."""
+    """Return *state* with the outcomes of the calls in *ledger*, the ledger of its started sync."""
     if not ledger.list_calls("done") and not ledger.list_calls("sent"):
         return state
     changes = find_changes(state)

@@ -18,9 +18,9 @@ class AttributePlan:
     """Plan of a sync for one attribute, or for one bare tag.
 
     Attributes:
-        name: Name of it, as `AttributeSync` has it.
-        tags: Number of tags that devices of the snapshot have.
-        devices: Number of ids that have one of them.
+        name: Name of the attribute or of the bare tag, as in `TagNames.attributes`.
+        tags: Number of tags of the attribute that devices of the snapshot have.
+        devices: Number of ids with at least one of these tags.
         added: Number of pairs of an id and a tag to set.
         removed: Number of pairs to remove.
     """

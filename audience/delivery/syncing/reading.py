@@ -61,7 +61,7 @@ class VendorReader:
     options: SyncOptions
 
     def read(self, state: TagState) -> tuple[TagState, bool]:
-        """Return *state* with the tags that the vendor has, and whether no other device has one of them.
+        """Return *state* with the tags that were read from the vendor, and whether devices outside of it have none.
 
         Raises:
             ReadingError: The vendor cannot be reached, or refuses to answer.

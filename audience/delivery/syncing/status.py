@@ -94,7 +94,7 @@ def load_sync_status(index: Path, facts: StateFacts) -> SyncStatus:
 
 
 def _add_calls(status: SyncStatus, ledger_path: Path) -> SyncStatus:
-    """Return *status* with what the ledger has of its calls; one that is lost or damaged has nothing."""
+    """Return *status* with the counts and problems of the calls in the ledger; unchanged if it cannot be read."""
     if not ledger_path.is_file():
         return status
     try:

@@ -188,7 +188,7 @@ def _validate_segments(segments: Mapping[str, Expr], changes: SegmentChanges, sn
 def _find_problems(
     name: str, expr: Expr, segments: Mapping[str, Expr], changes: SegmentChanges, snapshot: Snapshot
 ) -> tuple[Problem, ...]:
-    """Return the problems of one expression, without those of the segments that it refers to."""
+    """Return the problems of one expression, but not the problems of segments that it refers to."""
     removed = [segment for other, segment in referenced_segments(expr).items() if other in changes.removed]
     if removed:
         return tuple(_removed_problem(segment) for segment in removed)

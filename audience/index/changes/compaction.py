@@ -103,10 +103,11 @@ def _deleted_ratio(shard: Shard) -> float:
 
 
 def plan_affordable(groups: Sequence[ShardGroup], changed: int) -> tuple[list[ShardGroup], list[ShardGroup]]:
-    """Return the groups that a change of *changed* devices leaves, and those of them that it rewrites.
+    """Return the groups of shards after a change of *changed* devices, and those of them that it rewrites.
 
-    Of groups that are merged, the smallest shards are, as far as they fit. Shards with deleted rows follow, those with
-    the most first. The last one, and the last two that are merged, need not fit if they cannot wait.
+    The change may rewrite a number of devices in proportion to its size. The smallest shards of each group are merged
+    first, as far as this budget goes. Then shards with many deleted rows are rewritten, those with the most first. What
+    is urgent may exceed the budget once: the first two shards of a merge, and a shard with very many deleted rows.
     """
     budget = max(MIN_REWRITTEN, changed * REWRITTEN_RATIO)
     planned, rewritten = [], []

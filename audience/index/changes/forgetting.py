@@ -47,15 +47,15 @@ from audience.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class ForgottenInIndex:
-    """Result of forgetting some ids: what an index had of them, or has, if they were only looked for.
+    """Result of forgetting some ids: what an index held about them; in a dry run, what it holds.
 
     Attributes:
         devices: Number of devices with one of the ids.
-        ids: All ids that were removed: those that were asked for, and the other device ids of these devices.
-        events: Number of their events by name.
+        ids: All ids that were removed: the given ids, and the other ids of their devices.
+        events: Number of events of these devices, by name.
         segments: Saved segments that named one of the ids.
         policies: Policies that named one of the ids.
-        dropped_snapshots: Numbers of the snapshots that were dropped, as they had one of the ids.
+        dropped_snapshots: Numbers of the snapshots that were dropped because they contained one of the ids.
         snapshot: Number of the current snapshot.
     """
 

@@ -98,7 +98,7 @@ def find_segment_changes(snapshot: Snapshot, name: str | None) -> list[SegmentCh
 
 
 def list_segment_users(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
-    """Return for each saved segment what mentions it: other segments, such as `@vip`, then policies by name.
+    """Return the users of each saved segment: segments that refer to it, such as `@vip`, then policies by name.
 
     Raises:
         DamagedError: A file of the policies is not what was written.

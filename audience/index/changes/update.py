@@ -206,7 +206,7 @@ def _hash_keys(chunk: DeviceTable, key_column: Column, first_row: int) -> Hashed
 
 
 def _assign_numbers(known: Sequence[ShardMatches], device_count: int, unused: NumberSequence) -> DeviceNumbers:
-    """Return the numbers of devices in the order of `_merge_devices`: those of *known* ones, and then new ones."""
+    """Return the device numbers in the order of `_merge_devices`: known devices keep theirs, new devices follow."""
     kept = [shard.device_numbers(rows["row"].to_numpy()) for shard, rows in known]
     new_count = device_count - sum(map(len, kept))
     first = unused.take(new_count)

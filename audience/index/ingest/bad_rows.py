@@ -20,10 +20,10 @@ MAX_SHOWN_CHARS = 60
 
 
 class InvalidRowsError(TableError):
-    """Rows of a chunk that do not fit, as one problem that names the first of them.
+    """Invalid rows of a chunk, as one problem that names the first of them.
 
     Attributes:
-        reason: What is wrong with each of them.
+        reason: What is wrong with each of these rows.
         mask: The rows of the chunk that are invalid.
         values: Values of all rows, if those of one column are invalid.
     """

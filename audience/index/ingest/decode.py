@@ -121,7 +121,7 @@ def has_only_flags(shard: Shard, column: Column) -> bool:
 def _decode_tags(
     shard: Shard, selection: RowSelection, columns: Iterable[Column], categories: CategoriesByColumn
 ) -> DeviceTable:
-    """Return the tags of each of *columns*: flags if it has no tag but the one of its name, else lists."""
+    """Return the tags of each of *columns*: flags if its only tag has the name of the column, else lists."""
     tag_rows = _find_tag_rows(shard)
     table = {}
     for column in columns:

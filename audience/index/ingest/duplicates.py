@@ -103,7 +103,7 @@ def absorb_earlier_rows(
 
 
 def find_matches(shards: Sequence[Shard], key: Column, ids: pl.Series) -> list[tuple[Shard, pl.DataFrame]]:
-    """Return each of *shards* with its rows that have one of *ids*."""
+    """Return each of *shards* with those of its rows whose id is one of *ids*."""
     return [(shard, id_search.find_in_column(shard, key.id_column, ids.drop_nulls())) for shard in shards]
 
 

@@ -41,9 +41,9 @@ def create_place(storage: Storage) -> str:
 
 
 def move_place(storage: Storage, old_place: str) -> None:
-    """Give records of the place *old_place* that of the folder that has replaced it.
+    """Move records from the place *old_place* to that of the folder that has replaced it.
 
-    The caller has the lock of the index. A process that dies before leaves records of another place, as in a copy.
+    The caller has the lock of the index. If the process dies before, the records are of another place, as in a copy.
     """
     files = load_record_list(storage).files
     moved = {name: entry for name, entry in files.items() if old_place and entry.facts.get(PLACE_FACT) == old_place}

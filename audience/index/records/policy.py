@@ -18,7 +18,7 @@ class Policy:
     """Rule for all that is sent to the devices of an index.
 
     Attributes:
-        name: Name by which plans show it, and by which it is overridden.
+        name: Name of the policy: plans show it, and `without_policies` overrides a policy by it.
         kind: `cap` or `suppress`.
         expr: What a device must fit, or the ids that get nothing; None for a list without ids.
         note: Shown in place of the expression, if that does not say what the policy is.

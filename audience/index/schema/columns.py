@@ -80,7 +80,7 @@ class Column:
 
 
 def select_id_columns(kind: str, columns: Iterable[IdColumn]) -> list[IdColumn]:
-    """Return the columns that *kind* names in an expression: those of a kind of ids, else the one of that name.
+    """Return the columns that *kind* names in an expression: all columns of a kind of ids, or the column of that name.
 
     >>> columns = [IdColumn("id", "tpns", "tpns_token"), IdColumn("id", "key", "customer"), IdColumn("alias", "alias")]
     >>> [[column.name for column in select_id_columns(kind, columns)] for kind in ("registration_id", "tpns_token")]

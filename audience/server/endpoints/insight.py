@@ -74,8 +74,8 @@ class ListedValueForm(TypedDict):
 
     Attributes:
         value: The value.
-        devices: Devices that have it.
-        within: Those of them that match the expression; null without one.
+        devices: Number of devices with the value.
+        within: How many of these devices match the expression; null without an expression.
     """
 
     value: str

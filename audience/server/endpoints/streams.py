@@ -71,8 +71,9 @@ class ExportBody(StreamBody):
 def resolve(call: Call) -> Stream:
     """Stream the ids of the devices of an expression, a device a line.
 
-    All devices are streamed unless there is a limit; the header `Audience-Cursor` then is where to go on, if there is
-    more. Pages of one cursor are of one snapshot, in one order. A device without an id in a column has null there.
+    All devices are streamed unless a limit is given. If more devices are left then, the header `Audience-Cursor` has
+    the cursor of the next page. All pages of a cursor come from one snapshot, in one order. A device without an id in a
+    column has null there.
     """
     body: ResolveBody = call.body
     cursor, snapshot, question = _read_page(call)

@@ -40,7 +40,7 @@ class ProblemCodeForm(TypedDict):
     """Problem code of a vendor.
 
     Attributes:
-        vendors: The vendors that have it: one, or several interfaces of one.
+        vendors: Names of the vendors that have the code: one vendor, or several interfaces of one.
         cause: What is wrong, or what is assumed.
         remedy: What to do.
         chinese: Sentence about it in Chinese, which the console shows.

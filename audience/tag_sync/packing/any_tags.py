@@ -1,7 +1,8 @@
 """Calls that remove many tags at once, also from devices that have only one of them.
 
-Removing a tag that a device has not changes nothing. So a call may name ten tags, and devices that lose any of them, as
-long as no device keeps one of the ten. Devices that lose values of one attribute fit together: they keep none of them.
+Removing a tag that a device does not have changes nothing. So a call may name ten tags, and devices that lose any of
+them, as long as no device keeps one of the ten. Devices that lose values of one attribute fit together: none of them
+keeps such a value.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """Search of devices that have many tags in common, so that one call sets or removes all of them.
 
-Tags are tried in a fixed order, one after another, so that the values of one attribute follow each other. Devices of a
-tag are divided by the tags after it, and again, as long as enough of them have one more in common. What is worth a call
-is decided by prices: a tag that few devices have is expensive, because calls for it carry little else. The search is
-repeated while worth less is accepted; what is left after it has little in common.
+Tags are tried in a fixed order, in which the values of one attribute follow each other. The devices of a tag are
+divided by the tags after it, recursively, as long as enough devices share one more tag. Prices decide what is worth a
+call: a tag that few devices have is expensive, because calls for it carry little else. The search is repeated with a
+lower and lower threshold; the devices that remain have few tags in common.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class _Search:
     def divide(
         self, tags: tuple[int, ...], price: float, pool: BitMap, following: Sequence[int], level: float
     ) -> BitMap:
-        """Find calls for devices of *pool*, which have all of *tags*, and return those that have got one."""
+        """Find calls for the devices of *pool*, which have all of *tags*, and return the devices that are in a call."""
         carried = BitMap()
         least = self.find_least(level)
         if len(tags) < self.limits.max_tags and len(pool) >= least:
@@ -113,10 +113,10 @@ class _Search:
 def choose_pairs(
     rows: Sequence[BitMap], groups: Sequence[Sequence[int]], limits: Limits
 ) -> list[tuple[list[int], list[int]]]:
-    """Return pairs of *groups* of tags, as long as devices divided by the tags of both need fewer calls than by each.
+    """Return the pairs of *groups* of tags that need fewer calls joined than separately, the best ones first.
 
-    No device has two tags of a group, if it is of the values of one attribute. Costs of joined groups are those of
-    devices with one tag of each: a call for each started list of ids, and for what is left by one group at most.
+    A device has at most one tag of a group, if its tags are the values of one attribute. Joined groups are taken to
+    cost a call for each started list of devices that have the same tag of both.
     """
     costs = [_count_calls(np.array([len(rows[tag]) for tag in group]), limits.max_ids) for group in groups]
     pairs = sorted(
@@ -136,7 +136,7 @@ def choose_pairs(
 
 
 def choose_blocks(groups: Sequence[Sequence[int]], pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:
-    """Return *groups* of tags, with both of each of *pairs* as one."""
+    """Return *groups* of tags, with the two groups of each of *pairs* joined."""
     joined = {tag for first, second in pairs for tag in (*first, *second)}
     blocks = [[*first, *second] for first, second in pairs]
     return blocks + [[*group] for group in groups if not joined & {*group}]

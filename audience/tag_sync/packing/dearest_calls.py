@@ -160,7 +160,7 @@ class DearestCalls:
         return _Division(counts, carried, added)
 
     def _record(self, columns: Sequence[int], devices: Devices | None, numbers: Devices, costs: Prices) -> None:
-        """Note that there are calls with *columns* of such *costs*, by cells of *devices*."""
+        """Note the *costs* of calls with *columns* for the cells of *devices*, if any of them costs more than 1."""
         if not (costs > 1 + ROUNDING).any():
             return
         of_devices = costs.astype(np.float32).ravel()[numbers]

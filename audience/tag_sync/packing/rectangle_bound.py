@@ -1,12 +1,12 @@
 """Lower bound of the number of calls that give several tags to several ids, by prices of pairs.
 
-Each pair of a device and a tag that is to be set has a price. A pair is made cheaper by what the dearest call that it
-can be in costs, so that no call costs more than 1; then all pairs together cost no more than there are calls. Any
-prices of tags do. Those that are tried grow with how rare a tag is, as calls for it carry little else, and add up to
-the number of calls that were found: if these are the fewest, then so do the best prices.
+Each pair of a device and a tag that is to be set has a price. The price of a pair is divided by the cost of the dearest
+call that the pair can be in, so that no call costs more than 1; then all pairs together cost no more than there are
+calls. Any prices of tags are valid. The prices that are tried grow with the rarity of a tag, as calls for a rare tag
+carry little else, and add up to the number of calls that were found: if this number is minimal, so do the best prices.
 
-Tags that many devices have go together in very many ways, so that the search of the dearest calls does not come to its
-end. Then such tags have no price: the bound of the rarer ones is one of all.
+Frequent tags can be combined in so many ways that the search for the dearest calls does not end. Such tags get no
+price: a lower bound for the rarer tags is one for all tags.
 """
 
 from collections.abc import Sequence

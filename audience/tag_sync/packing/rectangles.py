@@ -123,7 +123,7 @@ def _try_ways(ways: Sequence[Way], rows: Rows, limits: Limits) -> list[Found]:
 
 
 def _sample_devices(row: BitMap) -> BitMap:
-    """Return one of SAMPLE_SHARE devices of *row*, the same of every row."""
+    """Return one in SAMPLE_SHARE devices of *row*; a device that is sampled is sampled in every row."""
     positions = bitmap_to_rows(row)
     scattered = positions * np.uint32(2_654_435_761)  # wraps around: neighbours are scattered
     return rows_to_bitmap(positions[scattered < 2**32 // SAMPLE_SHARE])

@@ -1,10 +1,10 @@
-"""Calls that remove values of one attribute, in lists that part each two of them.
+"""Calls that remove values of one attribute, by lists of values that separate every two values.
 
-A device that changes from one value to another can be in a call that removes the old one and not the new one. Six lists
-part twelve values if each value is in two of them, and no two values are in the same two: of the two lists that have
-the old value, one does not have the new one. So all changes of an attribute with twelve values take six lists, however
-its devices are spread. Fewer do not part them: the lists of each value are a set that has none of another value, and
-there are only ten such sets of five lists (Sperner's theorem).
+A device that changes its value needs a call that removes the old value and not the new one. Six lists separate twelve
+values if each value is in two lists, and no two values are in the same two: of the two lists with the old value, one
+lacks the new one. So all changes of an attribute with twelve values take six lists, however its devices are spread.
+Five lists are not enough: the set of lists of one value must not contain that of another, and five lists have only ten
+such sets (Sperner's theorem).
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ def pair_lists(value_count: int, max_tags: int) -> list[Pair]:
 
 
 def _iter_pairs(list_count: int) -> Iterator[Pair]:
-    """Yield each pair of lists once, such that all of them have about as many of the first pairs."""
+    """Yield each pair of lists once, in an order whose beginning uses all lists about equally often."""
     for step in range(1, list_count // 2 + 1):
         for at in range(list_count if 2 * step < list_count else list_count // 2):
             other = (at + step) % list_count

@@ -165,7 +165,7 @@ def join_strict_and_equals(terms: Sequence[Expr]) -> Expr:
 
 
 def emit_attribute(atom: SelectorAtom) -> Payload:
-    """Return the selector of *atom*, which `view_atom` keeps; that of `has` is the NOT of one."""
+    """Return the selector of *atom*, which `view_atom` has returned; `has` becomes the NOT of a selector."""
     selector = {"attribute": find_attribute(atom.type)}
     match atom:
         case Has():

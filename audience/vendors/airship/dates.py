@@ -146,7 +146,7 @@ def is_day(value: Any) -> bool:
 
 
 def view_date(compare: Compare) -> Expr:
-    """Return a comparison of dates as those that Airship has: not before, after, and NOT of them.
+    """Return a comparison of dates by those that Airship has: `>=` and `<=`, and NOT of them.
 
     >>> from audience.language.printer import render
     >>> render(view_date(Compare("joined", "<=", "2020-04-08")))
@@ -167,7 +167,7 @@ def view_date(compare: Compare) -> Expr:
 
 
 def view_range(between: Between) -> Expr:
-    """Return a range of dates as Airship has it: one of whole days, one of moments without its end, or both ends.
+    """Return a range of dates as Airship expresses it: whole days, moments up to an open end, or two comparisons.
 
     >>> from audience.language.printer import render
     >>> render(view_range(Between("joined", "2020-04-02", "2020-04-08")))

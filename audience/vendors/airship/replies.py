@@ -67,8 +67,8 @@ def parse_check(response: Response) -> VendorReply:
 def parse_cancel(response: Response) -> VendorReply:
     """Parse the response to the withdrawal of a schedule, which has no body if it succeeds.
 
-    A schedule that is not found was withdrawn before, by a call whose reply was lost, or has been sent. Which of both
-    is not in the reply, so that it is no success.
+    A schedule that is not found was withdrawn by an earlier call whose reply was lost, or has been sent. The reply does
+    not say which, so that it does not count as a success.
 
     >>> parse_cancel(Response(204, b""))
     Accepted(message_id='withdrawn', invalid_ids=())

@@ -150,7 +150,7 @@ def _parse_selector_word(selector: PayloadCursor) -> Expr:
 
 
 def _parse_tags(selector: PayloadCursor, keys: dict[str, str]) -> Expr:
-    """Parse tags of one group; a device has any of them."""
+    """Parse tags of one group; they match devices that have any of them."""
     for word, key in keys.items():
         if word not in ("tag", "group"):
             selector[key].fail("unknown-key", f"unknown key {key!r}", "known here: tag, group")

@@ -5,11 +5,12 @@ https://www.braze.com/docs/api/api_limits, for hosts
 https://www.braze.com/docs/user_guide/administer/personal/sdk_endpoints. A workspace is on one instance, and its key
 works there alone: none is a default. A call names 50 users.
 
-Braze has no key for repeats, so that a call whose reply is lost stays in doubt. It has no call that checks another one
-either. `/campaigns/trigger/send` sends what a campaign of the dashboard has, and no message of ours, so it is not used.
+Braze has no idempotency key, so that a call whose reply is lost stays in doubt. It has no call that validates another
+one without sending it. `/campaigns/trigger/send` sends the message of a campaign in the dashboard, so it is not used.
 
-A broadcast, to an audience or a segment, may be made 250 times a minute, and ten times with the same audience: here ten
-of all. Calls to users share 250,000 an hour with most others. These hours are those of the clock; calls are spread.
+A broadcast, to an audience or a segment, may be made 250 times a minute, and ten times with the same audience; here all
+broadcasts together are limited to ten. Calls to users share 250,000 calls an hour with most other calls. Hours begin
+with those of the clock; calls are spread over them.
 """
 
 from collections.abc import Mapping, Sequence

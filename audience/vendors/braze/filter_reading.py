@@ -94,18 +94,18 @@ def _parse_joined(operator: str, operand: PayloadCursor, depth: int) -> Expr:
     settled = frozenset(name for item in items for name in _list_asked(item, asked))
     terms = [parse_filters(item, depth + 1, settled) for item in items]
     if operator == "AND":
-        return all_of(term for term in terms if not (isinstance(term, Has) and _is_asked_twice(term, terms)))
+        return all_of(term for term in terms if not (isinstance(term, Has) and _is_implied(term, terms)))
     terms = _join_booleans(terms)
     opposites = [term.term for term in terms if isinstance(term, Not)]
-    return any_of(term for term in terms if not (_is_absence(term) and _is_asked_twice(term.term, opposites)))
+    return any_of(term for term in terms if not (_is_absence(term) and _is_implied(term.term, opposites)))
 
 
 def _is_absence(term: Expr) -> TypeGuard[Not]:
     return isinstance(term, Not) and isinstance(term.term, Has)
 
 
-def _is_asked_twice(has: Expr, terms: list[Expr]) -> bool:
-    """Return whether one of *terms* is about a value of the attribute, so that there is one."""
+def _is_implied(has: Expr, terms: list[Expr]) -> bool:
+    """Return whether one of *terms* already implies *has*, as it compares a value of the same attribute."""
     return isinstance(has, Has) and any(_find_type(term) == has.type for term in terms)
 
 

@@ -176,7 +176,7 @@ def target_ids(ids: Sequence[str]) -> Payload:
 
 
 def _join_ids(expr: Expr) -> Expr:
-    """Return a union of lists of external ids as one list, and anything else as it is."""
+    """Join a union of lists of external ids to one list; return any other expression as it is."""
     lists = [term for term in or_terms(expr) if isinstance(term, Ids) and term.kind == "alias"]
     if len(lists) < max(2, len(or_terms(expr))):
         return expr

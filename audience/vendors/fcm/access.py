@@ -40,11 +40,11 @@ KEY_HINT = "create a key of the service account in the console of the project, a
 def build_token_request(credentials: Credentials, now: datetime) -> Request:
     """Build the request for an access token, with an assertion that the private key of the account signs.
 
-    Another host than Google's, such as a sandbox, gives out its own. Its assertion names it as the audience, so that
-    Google gives it no token for that.
+    A host other than Google's, such as a sandbox, issues its own tokens. The assertion for such a host names it as the
+    audience, so that the host cannot get a token of Google with it.
 
     Raises:
-        DeliveryError: google-auth is not installed, or the private key is none.
+        DeliveryError: google-auth is not installed, or the private key is invalid.
     """
     begun, base_url = int(now.timestamp()), credentials.base_url
     path, audience = ("/token", f"{base_url}/token") if base_url not in GOOGLE_HOSTS else (TOKEN_URL, TOKEN_URL)

@@ -3,8 +3,8 @@
 Sources: the discovery document of the API, revision 20261023, and
 https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages.
 
-A message says what each platform shows in a part of its own: `android` and `apns`. A message without platforms has its
-data once for all; one with platforms has it in their parts, so that a device of another platform gets nothing of it.
+A message has a part for each platform: `android` and `apns`. A message without platforms has its data outside of these
+parts; a message for some platforms has it in their parts, so that a device of another platform gets none of it.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """Rules of FCM for a message, beyond the types of its fields.
 
 Sources: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages for data and time to live, and
-https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode for sizes: 4,096 bytes, and 2,048 to topics. How Google
-counts them is left open there; here they are those of the JSON that one platform gets. Whether a condition counts as a
-topic was in no page; here it does.
+https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode for sizes: 4,096 bytes, and 2,048 to topics. The page
+does not say how Google counts; here the bytes of the JSON for one platform are counted. No page says whether the limit
+of topics applies to conditions; here it does.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Rules of Huawei Push Kit v1 for a body, beyond the types of its fields.
 
-Source: https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197. How Huawei
-counts the 4,096 bytes of a message without its tokens is left open there; here they are those of the whole request,
-with `validate_only`, so that what a dry run accepts is what is sent.
+Source: https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197. The page does
+not say how Huawei counts the 4,096 bytes of a message without its tokens. Here the bytes of the whole request are
+counted, with `validate_only`, so that a dry run accepts exactly what is sent.
 """
 
 import re

@@ -177,7 +177,7 @@ def _emit_existence(atom: Expr, relation: str) -> Payload:
 
 
 def _positive_choices(atom: Expr) -> list[list[Payload]]:
-    """Return lists of filters of which one of each list must hold."""
+    """Return lists of filters; a device fits *atom* if at least one filter of every list holds."""
     match atom:
         case Compare() | Between() if is_time(atom):
             return [[entry] for entry in emit_time(atom)]

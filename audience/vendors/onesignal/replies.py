@@ -1,9 +1,9 @@
 """Replies of OneSignal to messages and to withdrawals.
 
 OneSignal has no error codes: an error is an HTTP status and a text, and the codes here are the statuses. A message that
-was taken has an id. A reply of 200 whose id is empty says that nobody got it. `invalid_player_ids` are subscriptions
-that exist and are not subscribed; ids that do not exist are not reported. An alias that is listed as invalid has one
-device that is not subscribed, and possibly others that got the message, so that it is none of the invalid ids.
+was accepted has an id. A reply of 200 whose id is empty means that nobody got the message. `invalid_player_ids` are
+subscriptions that exist and are not subscribed; ids that do not exist are not reported. An alias that is listed as
+invalid has a device that is not subscribed, and possibly others that got the message, so it is not an invalid id here.
 
 Sources: https://documentation.onesignal.com/reference/push-notification, of version 11.6 of the vendor's description,
 https://documentation.onesignal.com/reference/cancel-message, and docs/DefaultApi.md of OneSignal/onesignal-python-api.

@@ -174,7 +174,7 @@ def reject_changed_audience(message: Message, before: Payload, after: Payload, w
 
 
 def _unordered(value: Any) -> Any:
-    """Return a list of words as a set, and one word as a set of it: they mean the same.
+    """Return a list of words, or a single word, as a set, so that equal choices compare equal; others as they are.
 
     >>> _unordered("ios") == _unordered(["ios"]), _unordered(["ios", "android"]) == _unordered(["android", "ios"])
     (True, True)

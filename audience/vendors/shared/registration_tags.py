@@ -63,10 +63,10 @@ def build_tag_call(call: TagCall, tags_path: str, devices_path: str) -> Request:
     """
     added, removed = require_grid(call.added), require_grid(call.removed)
     if call.form.name == "tag":
-        path = f"{tags_path}/{encode_segment(find_only(added.tags + removed.tags))}"
+        path = f"{tags_path}/{encode_segment(_single_name(added.tags + removed.tags))}"
         body: Payload = {"registration_ids": _write_directions(added.ids, removed.ids)}
     else:
-        path = f"{devices_path}/{encode_segment(find_only(added.ids + removed.ids))}"
+        path = f"{devices_path}/{encode_segment(_single_name(added.ids + removed.ids))}"
         body = {"tags": _write_directions(added.tags, removed.tags)}
     return Request(method="POST", path=path, headers=JSON_HEADERS, content=dump_json(body).encode())
 
@@ -82,10 +82,10 @@ def require_grid(changes: Grid | Pairs) -> Grid:
     return changes
 
 
-def find_only(names: Iterable[str]) -> str:
-    """Return the one name that both directions of a call have.
+def _single_name(names: Iterable[str]) -> str:
+    """Return the only tag or id of a call, which may be both among what it adds and what it removes.
 
-    >>> find_only(("vip", "vip"))
+    >>> _single_name(("vip", "vip"))
     'vip'
     """
     (name,) = set(names)

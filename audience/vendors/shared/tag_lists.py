@@ -180,7 +180,7 @@ def _explain_or_operand(operand: Expr) -> str:
 
 
 def _duplicate_list_problems(terms: Sequence[Expr], dialect: TagListDialect) -> Iterator[Problem]:
-    """Find lists of which one request holds only one."""
+    """Yield a problem for each kind of list that occurs twice, as one request holds only one of a kind."""
     kinds = ["OR" if isinstance(term, Or) else term.kind for term in terms if isinstance(term, Or | Ids | Reference)]
     for kind in ("OR", *dialect.id_kinds, *dialect.references):
         count = kinds.count(kind)

@@ -1,6 +1,6 @@
 """Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
 
-https://dev.umeng.com/push/android/api-doc: the page itself was not readable. What is said of it here is from copies in
+https://dev.umeng.com/push/android/api-doc: the page itself could not be read. What is written here comes from copies in
 public repositories, one of about 2018 and one of 2025, read 2026-11-29, and from comments of clients that quote it.
 """
 

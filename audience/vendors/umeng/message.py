@@ -1,9 +1,9 @@
 """Bodies of Umeng: everything of `POST /api/send` except the target and the keys of the call.
 
 Source: https://dev.umeng.com/push/android/api-doc, in copies of about 2018 and of 2025. An application is of one
-platform and has its own keys. The payload of Android has display_type, body and extra; that of iOS has aps, and the
-data beside it. So one payload here may have both halves, of which a call sends that of its application. HarmonyOS,
-which has a payload of its own since 2025, is not sent to.
+platform and has its own keys. The payload of Android has display_type, body and extra; the payload of iOS has aps, and
+the data beside it. So a payload here may have both halves, and a call sends the half of its application. HarmonyOS,
+which has had its own payload since 2025, is not sent to.
 """
 
 from collections.abc import Iterator

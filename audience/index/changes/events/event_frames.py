@@ -27,9 +27,9 @@ class FoundEvents:
     """Events of some rows of a table.
 
     Attributes:
-        frame: All of them; numbers of devices have a meaning only where one is known.
-        ids: Id of the device of each.
-        is_known: Which of them are of a device of the index.
+        frame: The events; the device number of an event has a meaning only if *is_known*.
+        ids: Device id of each event.
+        is_known: Whether the index has the device of each event.
     """
 
     frame: pl.DataFrame
@@ -99,7 +99,7 @@ class EventNotes:
             self._list_ids(unknown_ids.unique(maintain_order=True).head(MAX_LISTED_IDS).to_list())
 
     def join(self, other: "EventNotes") -> None:
-        """Note what *other* has of events that stand after these."""
+        """Add the notes of *other*, whose events come after those of these notes."""
         for name in other.names:
             self.names.setdefault(name, len(self.names))
         for name, day in other.last_days.items():

@@ -1,7 +1,7 @@
 """Join small files of events, so that a feed of small batches does not pile them up.
 
-A file is joined with others of about its size when there are several, so that an event is written again only when its
-file has grown some times larger. What one addition writes stays within a multiple of what it adds.
+When several files have about the same size, they are joined. So an event is written again only when its file becomes
+several times larger. What one addition writes is bounded by a multiple of what it adds.
 """
 
 from collections.abc import Sequence

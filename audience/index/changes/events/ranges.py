@@ -1,4 +1,4 @@
-"""Ranges of days of events: those that are kept, and those that are covered."""
+"""Ranges of days of events: the days that are kept, and the days that are covered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

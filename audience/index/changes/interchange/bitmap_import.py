@@ -227,7 +227,7 @@ def _bad_value(texts: Sequence[str], column: CarriedColumn) -> TableError:
 
 
 def _restore_moments(values: pl.Series, column: CarriedColumn) -> pl.Series:
-    """Return days that were cut from moments as moments, so that the index knows it of them again."""
+    """Return days that were cut from moments as moments, so that the new index cuts them, and notes it, again."""
     if not column.has_cut_moments:
         return values
     moments = pl.Datetime("us")

@@ -17,7 +17,7 @@ from audience.index.storage.shard import SPARSE_RATIO, Shard
 
 @dataclass(frozen=True, slots=True)
 class FoundDevices:
-    """Number of the device of each of some ids, and which of them a device has; other numbers have no meaning."""
+    """Device numbers of some ids; the number of an id that is not known has no meaning."""
 
     numbers: Numbers
     is_known: NDArray[np.bool_]

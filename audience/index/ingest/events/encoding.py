@@ -101,7 +101,7 @@ def store_values(values: pl.Series, role: Role) -> StoredValues:
 
 
 def store_decimals(role: Role, texts: Sequence[str]) -> StoredValues:
-    """Return sorted distinct numbers as 64-bit whole numbers of one scale if all of them fit, else as strings.
+    """Return sorted distinct numbers as 64-bit integers of one decimal scale if all of them fit, else as strings.
 
     >>> store_decimals("number", ["0.0000001", "12"]).scaled()[0].tolist()
     [1, 120000000]

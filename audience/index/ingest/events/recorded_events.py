@@ -109,9 +109,9 @@ class MatchedBatch:
 
 
 def _match_lacking(batch: RecordedBatch, source: RecordSource, files: Sequence[EventFile]) -> MatchedBatch:
-    """Return the events of *batch* of all devices but those that have some of it in *files*.
+    """Return the events of *batch* for devices that have none of its events in *files*.
 
-    A build that replaces an index knows devices by their key, also those whose other ids have changed.
+    A build that replaces an index identifies devices by their key, also if their other ids have changed.
     """
     known = find_batch_numbers(source.storage, files, batch.batch_name)
     matched = _match_batch(batch, source, 0)

@@ -76,13 +76,13 @@ def add_arrived(changes: EventChanges, new_shards: Sequence[Shard]) -> None:
 
 
 def has_waiting(storage: Storage, file: WaitingEventFile, ids: Collection[str]) -> bool:
-    """Return whether a file has an event of one of *ids*, or one of them as a value of a property."""
+    """Return whether a file has an event of one of *ids*, or one of *ids* as the value of a property."""
     frame = pl.read_ipc(BytesIO(map_waiting_events(storage, file)))
     return any(frame[name].is_in(list(ids)).any() for name in _text_columns(frame))
 
 
 def forget_waiting(changes: EventChanges, ids: Collection[str]) -> None:
-    """Drop the waiting events of *ids*; values of properties of others that are one of them are missing then."""
+    """Drop the waiting events of *ids*, and clear property values of other events that are one of *ids*."""
     waiting, changes.waiting = changes.waiting, []
     for file in waiting:
         if not has_waiting(changes.storage, file, ids):

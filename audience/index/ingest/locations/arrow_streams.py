@@ -217,10 +217,10 @@ def _restore_columns(lazy_frame: pl.LazyFrame, columns: list[_SpoolColumn]) -> p
 
 
 def _find_decimal_parser(lazy_frame: pl.LazyFrame, column: _SpoolColumn) -> Callable[[pl.Expr], pl.Expr]:
-    """Return the parser of a column of decimals of any size, by the most places that one of them has.
+    """Return the parser of a column of decimals of any size, with as many decimal places as the longest one has.
 
     Raises:
-        TableError: One is not a number, or has too many digits.
+        TableError: A value is not a number, or has too many digits.
     """
     texts = selectors.by_name(column.name).as_expr()
     texts = texts.list.explode() if pa.types.is_large_list(column.stored) else texts

@@ -47,7 +47,7 @@ class Draft:
 
     @classmethod
     def open(cls, index: Path, digest: str) -> "Draft":
-        """Return the draft of the build *digest* of *index*; those of other builds of it are removed.
+        """Return the draft of the build *digest* of *index*, and remove the drafts of other builds of the index.
 
         The caller has the lock of *index*. Folders of calls and spools of earlier processes are removed, too.
 

@@ -24,7 +24,7 @@ NumberTest: TypeAlias = Callable[[int], bool]  # whether the device with a numbe
 
 @dataclass(frozen=True, slots=True)
 class SegmentSelection:
-    """Events of a segment that a condition selects: which of its days, and which of their events."""
+    """Events of a segment that a condition selects on covered days."""
 
     segment: EventSegment
     condition: RowCondition

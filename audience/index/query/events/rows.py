@@ -143,7 +143,7 @@ def _negate(condition: RowCondition) -> RowCondition:
 
 
 def _intersect(conditions: Sequence[RowCondition]) -> RowCondition:
-    """Return the condition that all of *conditions* hold; those of one property are one comparison."""
+    """Return the conjunction of *conditions*, in which the conditions on one property are joined to one."""
     if any(condition is False for condition in conditions):
         return False
     by_property: dict[int, list[CodeCondition]] = {}

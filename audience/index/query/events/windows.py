@@ -45,9 +45,9 @@ FAR_DAYS = 2  # from the day of an instant in UTC; its day in any zone is nearer
 
 @dataclass(frozen=True, slots=True)
 class InstantWindow(Interval):
-    """Window of events as it is evaluated: from its first to its last instant, of which only *instants* are in it.
+    """Window of events as it is evaluated: the range from its first to its last instant, restricted to *instants*.
 
-    Only a day that clocks of the zone begin twice has instants of another day between its own.
+    The restriction matters only for a day that clocks of the zone begin twice: it is interrupted by another day.
     """
 
     instants: InstantSet = ALL_INSTANTS

@@ -58,7 +58,7 @@ class Spread:
     largest: SortKey
 
     def join(self, other: "Spread") -> "Spread":
-        """Return the spread of both; the middle is that of this one."""
+        """Return the spread of the values of both; the middle of this spread is kept."""
         return Spread(
             min(self.smallest, other.smallest),
             min(self.low, other.low),

@@ -4,7 +4,8 @@ The measure is the mutual information of the group and the value, as a part of w
 values say nothing, 1 if they say everything. Values also differ by chance, the more so the more of them there are and
 the fewer devices; what chance alone is expected to yield is subtracted, as in N. X. Vinh, J. Epps, J. Bailey,
 "Information theoretic measures for clusterings comparison: variants, properties, normalization and correction for
-chance" (2010), https://jmlr.org/papers/v11/vinh10a.html. Values of which each device has one of its own reveal nothing.
+chance" (2010), https://jmlr.org/papers/v11/vinh10a.html. An attribute whose value differs for every device reveals
+nothing.
 """
 
 #                 guangdong   hunan   none

@@ -30,11 +30,11 @@ class OverlapSegment:
 
 @dataclass(frozen=True, slots=True)
 class OverlapPair:
-    """Two audiences, that of a row and that of a column.
+    """Overlap of two audiences: that of a row with that of a column.
 
     Attributes:
-        both: Devices that are in both.
-        jaccard: Share of those that are in either; None if neither has any device.
+        both: Number of devices that are in both.
+        jaccard: Share of the devices of either that are in both; None if neither has any device.
         contained: Share of the first audience that is in the second; None if the first has no device.
     """
 

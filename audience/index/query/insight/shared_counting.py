@@ -163,7 +163,7 @@ def _join_sizes(sizes: Iterable[GroupSizes]) -> GroupSizes:
 
 
 def _join_days(parts: Sequence[CountsByDay]) -> CountsByDay:
-    """Return the counts of all *parts*, which are of the same days: those of the whole index."""
+    """Return the sum of the counts of *parts*, all of which have the days of the whole index."""
     days = parts[0].days
     assert all(part.days == days for part in parts)
     return CountsByDay(days, sum_counts([part.counts for part in parts], len(days)))

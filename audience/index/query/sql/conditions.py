@@ -1,4 +1,4 @@
-"""Conditions of one column: those of its value, or of one of the values of a list."""
+"""SQL conditions on one column: on its value, or on at least one value of a list."""
 
 from collections.abc import Callable, Sequence
 

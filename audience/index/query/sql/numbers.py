@@ -115,9 +115,9 @@ def _float(number: float) -> Node:
 
 
 def _read_float(value: Node, column: SqlColumn, dialect: SqlDialect, operand: float = 0.0) -> Node:
-    """Return *value* as the index has read it: floats of 32 bits from their shortest text.
+    """Return *value* as the index has read it: a 32-bit float is read from its shortest decimal text.
 
-    Those compare with a number that they can express as that text does; so it matters for other numbers only.
+    The float and its text compare alike with an *operand* that is a 32-bit float itself, so only others need the text.
     """
     match column.type:
         case "double":

@@ -70,7 +70,7 @@ def _change_tags(call: HttpCall, state: VendorState) -> HttpReply:
 
 
 def _find_channels(audience: Any, state: VendorState) -> Rows:
-    """Return the rows of the channels of a call, of which those that nobody has are ignored."""
+    """Return the rows of the channels of a call, and ignore channels that no device has."""
     if not isinstance(audience, dict) or not audience or audience.keys() - {*CHANNEL_KEYS}:
         raise VendorRefusal(MALFORMED, "expected channels\naudience")
     ids: list[str] = []

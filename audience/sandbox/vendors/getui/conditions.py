@@ -1,7 +1,7 @@
 """Conditions of Getui's pushes by tags: keys are joined by AND, the values of a key by its `opt_type`.
 
-https://docs.getui.com/getui/server/rest_v2/push. What a key in two conditions means is not said there, so that it is
-refused here; `not` matches the devices that have none of the values.
+https://docs.getui.com/getui/server/rest_v2/push. The page does not say what two conditions with the same key mean, so
+that they are refused here. `not` matches the devices that have none of the values.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Tags of Getui: one tag of many cids, or the tags of one cid.
 
-https://docs.getui.com/getui/server/rest_v2/user, as clients quote it. A cid that no device has gets `false`, and a call
-for such cids alone is refused as a push to them is, which no page says; nor is it said what a call answers that would
-give a cid more than a hundred tags: here it fails as a whole. Pushes follow at once: a delay is said, and no number.
+https://docs.getui.com/getui/server/rest_v2/user, as clients quote it. A cid that no device has gets `false`. No page
+says what follows here: a call for such cids alone is refused, as a push to them is; a call that would give a cid more
+than a hundred tags fails as a whole. Pushes follow changes at once, as the page mentions a delay but not how long.
 """
 
 import re
@@ -88,7 +88,7 @@ def _check_tag(tag: str) -> None:
 
 
 def _replace_tags(cid: str, call: HttpCall, state: VendorState) -> HttpReply:
-    """Give a cid the tags of a call instead of those that it has, which a day allows once."""
+    """Replace the tags of a cid by those of a call, which is allowed once a day."""
     tags: Any = parse_json_object(call.body, 1).get("custom_tag")
     if not is_string_list(tags) or len(tags) > MAX_TAGS or sum(map(len, tags)) > MAX_ALL_CHARS:
         raise VendorRefusal(WRONG, "custom_tag size over limit")

@@ -17,7 +17,7 @@ CODE_BY_FIELD = {"message.android.collapse_key": 80100013, "message.android.ttl"
 
 
 def check_push(push: JsonObject) -> str:
-    """Check the fields of a push; return which of its targets it has.
+    """Check the fields of a push, and return the name of its target.
 
     Raises:
         VendorRefusal: A field is unknown, missing, of another type or too large, or there is not exactly one target.

@@ -1,4 +1,4 @@
-"""Checks of OneSignal for the content of a message. Keys that it does not know are ignored, as it ignores them.
+"""Checks of OneSignal for the content of a message. Unknown keys are ignored, as OneSignal ignores them.
 
 https://documentation.onesignal.com/reference/push-notification
 """

@@ -85,7 +85,7 @@ def _change_token(operator: int, token: str, tags: list[str], state: VendorState
 
 
 def _find_overwritten(old: list[str], new: list[str]) -> Iterator[str]:
-    """Yield those of *old* that *new* replaces: of the same categories if all of *new* have one, else all.
+    """Yield the tags of *old* that *new* replaces: those of its categories if all of *new* have a category, else all.
 
     >>> list(_find_overwritten(["level:1", "test:1", "male"], ["test:2"]))
     ['test:1']

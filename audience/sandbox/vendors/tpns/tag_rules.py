@@ -77,7 +77,7 @@ def _evaluate_item(item: Any, state: VendorState) -> DeviceMask:
 
 
 def _check_fields(part: Any, names: Sequence[str], subject: str) -> None:
-    """Refuse a part that lacks one of its fields, all of which are required, or has another one."""
+    """Refuse a part unless it has exactly the fields *names*."""
     if not isinstance(part, dict):
         raise VendorRefusal(1008007, f"{subject} is an object")
     if missing := [name for name in names if name not in part]:

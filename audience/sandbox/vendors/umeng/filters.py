@@ -1,7 +1,7 @@
 """Filters of groupcasts: `{"where": {"and": […]}}`, a tree of and, or and not over conditions of one key.
 
-https://dev.umeng.com/push/android/api-doc. launch_from takes in its day here, > and < the version itself, as the text
-beside their samples says. Provinces have Chinese names there, which devices may have in pinyin here.
+https://dev.umeng.com/push/android/api-doc. launch_from includes its day here, and > and < include the version itself,
+as the text beside their samples says. Umeng's provinces have Chinese names; devices may have them in pinyin here.
 """
 
 from functools import cache

@@ -23,7 +23,7 @@ NO_TARGETS = "No valid targets!"
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Devices of a call, how many targets it names, and those of its ids that no device has."""
+    """Devices of a call, the number of targets that it names, and its ids that no device has."""
 
     devices: DeviceMask | DeviceRows
     count: int
