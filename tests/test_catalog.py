@@ -23,7 +23,7 @@ from audience import (
 )
 from audience.algebra.constraints import AttributeConstraints, simplify_with_constraints
 from audience.language.ast import bare
-from audience.planning.catalog.check import validate_catalog
+from audience.planning.catalog.check import load_catalog, validate_catalog
 from audience.planning.catalog.loader import parse_catalog, read_catalog
 from audience.planning.catalog.vendor_names import find_candidate_tags, to_vendor_tag, with_catalog_names
 from audience.testing.oracle import OracleDevice, is_inside
@@ -321,6 +321,11 @@ REJECTED_CATALOGS = {
         "line 3: a and b are both",
     ),
     "[a": ("bad-toml", "Expected"),
+    "[省份]": ("bad-toml", '(?s)line 1.*hint: .*needs quotes: write "省份"'),
+    "[a]\nnames.系统 = 'x'": ("bad-toml", '(?s)line 2.*needs quotes: write "系统"'),
+    "[a]\n'省份'.系统.b = 'x'": ("bad-toml", '(?s)line 2.*needs quotes: write "系统"'),
+    "[churn risk]": ("bad-toml", '(?s)line 1.*needs quotes: write "churn risk"'),
+    "[a]\nexclusive = yes": ("bad-toml", "(?s)line 2.*hint: correct the line"),
 }
 
 
@@ -329,6 +334,15 @@ def test_invalid_catalog_is_rejected_with_line(text, code, message):
     with pytest.raises(CatalogError, match=message) as caught:
         validate_catalog(parse_catalog(text))
     assert caught.value.code == code
+
+
+def test_problems_of_a_file_name_it(tmp_path):
+    file = tmp_path / "标签.toml"
+    for text in ("[a", "[a]\nvalues = 3", "[a]\nnames.engagelba = 'x'"):
+        file.write_text(text)
+        with pytest.raises(CatalogError) as caught:
+            load_catalog(file)
+        assert all(problem.message.startswith(f"{file}: ") for problem in caught.value.problems), text
 
 
 def test_missing_catalog_is_reported(tmp_path):

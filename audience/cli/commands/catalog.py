@@ -11,12 +11,14 @@ from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.draft import draft_catalog
-from audience.planning.catalog.loader import read_catalog
+from audience.planning.catalog.loader import name_file, read_catalog
 
 
 def run_catalog_check(output: Output, file: Annotated[Path, Argument(metavar="FILE", help="Catalog in TOML.")]) -> None:
     """Check a catalog: every name is legal at its vendor and maps to one tag."""
-    names = list(validate_catalog(read_catalog(file)).attributes)
+    catalog = read_catalog(file)
+    with name_file(file):
+        names = list(validate_catalog(catalog).attributes)
     output.print_result(names, f"{file}: valid, attributes: {', '.join(names) or 'none'}")
 
 

@@ -12,13 +12,13 @@ them may be a password that has no place in this file.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from audience._fs.object_urls import is_url
+from audience._fs.toml_text import TomlError, parse_toml
 from audience.errors import ConfigError, Problem
 from audience.index.ingest.locations.location_names import TABLE_SCHEMES, WEB_SCHEMES, find_secrets
 from audience.language.suggest import did_you_mean
@@ -128,9 +128,9 @@ def parse_project_file(path: Path, text: str) -> ProjectFile:
     """
     source = ConfigText(path, text)
     try:
-        tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(Problem("bad-toml", f"{path}: {error}")) from None
+        tables = parse_toml(text)
+    except TomlError as error:
+        raise ConfigError(Problem("bad-toml", f"{path}: {error}", hint=error.hint)) from None
     problems = [*_find_problems(source, tables), *_find_secret_values(source, (), tables)]
     if problems:
         raise ConfigError(*problems)

@@ -10,7 +10,7 @@ from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.declaration_check import declaration_problems
-from audience.planning.catalog.loader import read_catalog
+from audience.planning.catalog.loader import name_file, read_catalog
 from audience.planning.catalog.positions import line_problem
 from audience.planning.catalog.references import REFERENCES_TABLE
 from audience.planning.catalog.vendor_names import find_matching_tags, find_pattern_problem, format_vendor_tag
@@ -31,7 +31,8 @@ def load_catalog(path: str | Path) -> Catalog:
     """
     catalog = read_catalog(path)
     declared = [problem for problem in declaration_problems(catalog) if problem.code in CONTRADICTIONS]
-    _raise_problems([*_unknown_vendor_problems(catalog), *declared])
+    with name_file(path):
+        _raise_problems([*_unknown_vendor_problems(catalog), *declared])
     return catalog
 
 

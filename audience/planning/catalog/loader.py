@@ -1,13 +1,14 @@
 """Load a catalog from TOML and report each problem with its line."""
 
-import tomllib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from audience._fs.toml_text import TomlError, parse_toml
 from audience.errors import CatalogError, Problem
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import value_type_of
@@ -36,13 +37,24 @@ def read_catalog(path: str | Path) -> Catalog:
     """Read the catalog in the TOML file *path* without validating its names.
 
     Raises:
-        CatalogError: With the line of each problem.
+        CatalogError: With the file and the line of each problem.
     """
     try:
-        return parse_catalog(Path(path).read_text("utf-8-sig"))
+        with name_file(path):
+            return parse_catalog(Path(path).read_text("utf-8-sig"))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CatalogError(Problem("unreadable-file", f"{path}: {reason}", hint="name a UTF-8 TOML file")) from error
+
+
+@contextmanager
+def name_file(path: str | Path) -> Iterator[None]:
+    """Put the name of the file of a catalog before the problems that are found in it."""
+    try:
+        yield
+    except CatalogError as error:
+        problems = (replace(problem, message=f"{path}: {problem.message}") for problem in error.problems)
+        raise CatalogError(*problems) from error
 
 
 def parse_catalog(text: str) -> Catalog:
@@ -52,9 +64,9 @@ def parse_catalog(text: str) -> Catalog:
     {'province': ('a', 'b')}
     """
     try:
-        tables = tomllib.loads(text, parse_float=Decimal)  # a Decimal keeps the digits of 1.10
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogError(Problem("bad-toml", str(error))) from error
+        tables = parse_toml(text, parse_float=Decimal)  # a Decimal keeps the digits of 1.10
+    except TomlError as error:
+        raise CatalogError(Problem("bad-toml", str(error), hint=error.hint)) from error
     references, events = tables.pop(REFERENCES_TABLE, {}), tables.pop(EVENTS_TABLE, {})
     problems = [problem for name, table in tables.items() for problem in _table_problems(name, table, text)]
     problems += [*_reference_problems(references, text), *_event_problems(events, text)]
