@@ -1,7 +1,9 @@
 """CSV files of any encoding, delimiter and quoting: read exactly, or rejected with the line."""
 
 import gzip
+from io import BytesIO
 
+import polars as pl
 import pytest
 
 from audience import DeviceIndex, ExpressionError, TableError, parse
@@ -78,6 +80,12 @@ def test_files_of_several_encodings_and_column_orders_are_one_table(tmp_path):
         DeviceIndex.build(parts, tmp_path / "y")
 
 
+def write_parquet() -> bytes:
+    stream = BytesIO()
+    pl.DataFrame({"registration_id": ["r1"], "city": ["Rome"]}).write_parquet(stream)
+    return stream.getvalue()
+
+
 REFUSED = {
     "an open quote": (b'registration_id,city\nr1,"Rome\nr2,Paris\n', "bad-row", "line 2 opens a quote"),
     "a NUL byte": (b"registration_id,city\nr1,x\nr2,Ro\0me\n", "bad-row", "line 3 contains a NUL"),
@@ -92,6 +100,9 @@ REFUSED = {
     "two delimiters": (b"registration_id,a;b\nr1,2;3\n", "unknown-delimiter", "contains ',' and ';'"),
     "an unknown delimiter": (b"registration_id city\nr1 Rome\n", "unknown-delimiter", "one column"),
     "nothing": (b"\n\n", "unreadable", "is empty"),
+    "a Parquet file": (write_parquet(), "unreadable", "devices.csv is a Parquet file"),
+    "a spreadsheet": (b"PK\x03\x04\x14\0\x06\0", "unreadable", "hint: export it as CSV"),
+    "a compressed file": (gzip.compress(CSV.encode()), "unreadable", "a name that ends in .csv.gz"),
 }
 REFUSED["an invalid last byte"] = (REFUSED["an invalid last byte"], "bad-row", "line 32 is not valid UTF-8")
 

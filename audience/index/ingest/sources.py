@@ -19,6 +19,7 @@ from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
 from audience.index.ingest.text.dates import parse_instants
 from audience.index.ingest.text.dialect import parse_delimiter
 from audience.index.ingest.text.files import TextFile, open_text_file
+from audience.index.ingest.text.json_lines import find_bad_line
 from audience.index.schema.column_roles import ColumnRoles, is_version_name
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES
 from audience.progress import Progress, ignore_progress
@@ -79,7 +80,8 @@ def scan_source(
         return
     formats = {file.format for file in source.files}
     if len(formats) > 1:
-        raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
+        hint = "name files of one format, and add the others with `audience index update` or `events add`"
+        raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}", hint=hint))
     format_ = formats.pop()
     if format_ != "csv":
         with _name_unreadable_file(source.files, format_):
@@ -115,6 +117,8 @@ def _name_unreadable_file(files: Sequence[SourceFile], format_: str) -> Iterator
             raise
         reason = error.problems[0].message.removeprefix("the table cannot be read: ")
         hint = error.problems[0].hint
+        if format_ == "ndjson":
+            reason, hint = find_bad_line(file.path) or (reason, hint)
         raise TableError(Problem("unreadable", f"{file.name} cannot be read: {reason}", hint=hint)) from error
 
 

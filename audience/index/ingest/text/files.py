@@ -24,6 +24,13 @@ from audience.index.ingest.text.dialect import Dialect, detect_dialect
 from audience.index.ingest.text.records import Record, iter_records
 from audience.index.ingest.text.regular_scan import Checkpoint, scan_regular
 
+OTHER_FORMATS = {  # by the first bytes of a file: what it is, and what to do
+    b"PAR1": ("a Parquet file", "give it a name that ends in .parquet"),
+    b"ARROW1": ("an Arrow IPC file", "give it a name that ends in .arrow"),
+    b"PK\x03\x04": ("a spreadsheet or another archive", "export it as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet", "export it as CSV"),
+    b"\x1f\x8b": ("compressed with gzip", "give it a name that ends in .csv.gz"),
+}
 UTF8 = Encoding("utf-8", "all bytes are valid")
 
 
@@ -128,7 +135,7 @@ def open_text_file(
     """
     file = source.path
     try:
-        known, head = _read_head(file, encoding)
+        known, head = _read_head(source, encoding)
         dialect = detect_dialect(head, source.name, delimiter, "\t" if ".tsv" in file.suffixes else ",")
         if known is None or known.codec == "utf-8":
             regular = _open_regular(source, known or UTF8, dialect)
@@ -139,10 +146,12 @@ def open_text_file(
         raise TableError(Problem("unknown-encoding", f"{source.name}: {error}", hint=error.hint)) from error
 
 
-def _read_head(file: Path, encoding: str | None) -> tuple[Encoding | None, list[str]]:
-    """Return the encoding, None for what seems to be UTF-8, and the first lines of *file*."""
+def _read_head(source: SourceFile, encoding: str | None) -> tuple[Encoding | None, list[str]]:
+    """Return the encoding, None for what seems to be UTF-8, and the first lines of the file of *source*."""
+    file = source.path
     with open_binary(file) as stream:
         head = stream.read(HEAD_BYTES)
+    _require_text(source.name, head)
     known = read_mark(head, encoding)
     if known is None:
         try:
@@ -153,6 +162,13 @@ def _read_head(file: Path, encoding: str | None) -> tuple[Encoding | None, list[
     lines = list(StringIO(head[mark_bytes:].decode(codec, "ignore"), newline=""))
     is_complete = len(head) < HEAD_BYTES or len(lines) == 1
     return known, lines if is_complete else lines[:-1]
+
+
+def _require_text(name: str, head: bytes) -> None:
+    """Raise TableError for a file of another format under the name of a CSV, by its first bytes."""
+    for start, (what, hint) in OTHER_FORMATS.items():
+        if head.startswith(start) and b"\0" in head:
+            raise TableError(Problem("unreadable", f"{name} is {what}, whatever its name says", hint=hint))
 
 
 def _open_regular(source: SourceFile, encoding: Encoding, dialect: Dialect) -> TextFile | None:
