@@ -243,7 +243,8 @@ BAD_INPUTS = {
         ["translate", "--from", "tpns", "--to", "text", '{"audience_type": "tag", "tag_rules": [1]}'],
         "$.tag_rules[0]",
     ),
-    "invalid JSON": (["translate", "--from", "emas", "--to", "text", "{"], "bad-json"),
+    "invalid JSON": (["translate", "--from", "emas", "--to", "text", "{"], "bad-json: line 1: Unexpected end"),
+    "an index without an expression": (["lint", "devices.index"], "audience lint EXPR INDEX"),
     "a bad option": (["index", "build", "devices.parquet", "-o", "x", "--split", "tags"], "bad-option"),
     "a missing file": (["index", "build", "nothing.parquet", "-o", "x"], "no-file"),
     "an existing folder": (["index", "build", "devices.parquet", "-o", "devices.index"], "--replace"),
@@ -258,6 +259,18 @@ def test_bad_input_exits_with_2_and_message(words, message, audience):
     assert out == ""
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [[], ["count"], ["index"], ["index", "build"], ["count", "devices.index", "--json"]])
+def test_h_is_help(words, audience):
+    assert audience(*words, "-h") == audience(*words, "--help")
+    assert audience("count", "devices.index", "--", "-h")[:2] == (0, "0\n")  # a tag
+
+
+def test_lint_takes_the_index_first_too(audience):
+    first, last = audience("lint", "devices.index", "a AND NOT a"), audience("lint", "a AND NOT a", "devices.index")
+    assert first == last
+    assert (first[0], "always-nobody" in first[1]) == (1, True)
 
 
 def test_errors_are_json_with_json_option(audience):

@@ -266,6 +266,7 @@ def test_command_writes_each_format(tmp_path, audience):
         assert read_text_table(file.read_bytes(), read).equals(expected), name
     _, text, _ = audience("delivered", str(folder), "--state", "rejected", "--json")
     assert json.loads(text)["id"] == "r3"
+    assert audience("delivered", str(folder), "--state", "delivred")[:2] == (2, "")  # no header before the refusal
 
 
 def read_text_table(data: bytes, format_: str) -> pl.DataFrame:

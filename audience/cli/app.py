@@ -28,7 +28,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: The command and its arguments, `sys.argv[1:]` by default.
     """
-    words = sys.argv[1:] if arguments is None else arguments
+    words = _spell_out_help(sys.argv[1:] if arguments is None else arguments)
     output = Output.from_arguments(words)
     make_streams_safe()
     line = ConfiguredLine(words)
@@ -48,6 +48,11 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     if code == INTERRUPTED_EXIT_CODE:
         output.print_errors([Problem("interrupted", "stopped before it was done")])
     sys.exit(code if flush_output() else 1)
+
+
+def _spell_out_help(words: list[str]) -> list[str]:
+    """Return *words* with `--help` for a last `-h`, which nothing else begins with."""
+    return [*words[:-1], "--help"] if words[-1:] == ["-h"] and "--" not in words else words
 
 
 def run_command(words: list[str], output: Output) -> int:

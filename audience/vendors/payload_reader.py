@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -17,6 +18,7 @@ from audience.language.validation import SURROGATE
 from audience.vendors.spec import WHITESPACE, Payload, VendorLimit
 
 MAX_LENIENT_CHARACTERS = 20_000  # json5 takes a second for them, and hours for the largest texts
+JSON5_PLACE = re.compile(r"^<string>:(\d+) ")
 MAX_TREE_LEVELS = 40  # ours: no vendor documents how deep a tree may be
 JSON_TYPE_NAMES = {
     dict: "an object",
@@ -282,7 +284,7 @@ def load_json(text: str, path: str = "$") -> Any:
     try:
         return json5.loads(text, allow_duplicate_keys=False, parse_int=_parse_int, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        _fail_json(str(error) or "nested too deep", path)
+        _fail_json(JSON5_PLACE.sub(r"line \1: ", str(error)) or "nested too deep", path)
 
 
 def _fail_json(message: str, path: str) -> NoReturn:

@@ -76,21 +76,31 @@ class LintOptions:
 def _split_arguments(arguments: list[str]) -> tuple[list[Path], tuple[str | None, str | None]]:
     """Return the files of *arguments*, or the expression, and the index.
 
-    A folder of expressions has no manifest, which an index has.
+    A folder of expressions has no manifest, which an index has; so an index may also be the first of two arguments, as
+    it is for all other commands.
     """
     paths = [Path(word) for word in arguments]
     files = [path for path in paths if path.suffix == SUFFIX or _is_folder_of_expressions(path)]
     others = [word for word, path in zip(arguments, paths, strict=True) if path not in files]
     if files and len(others) <= 1:
         return files, (None, others[0] if others else None)
+    if not files and all(_is_index(Path(word)) for word in others):
+        message = f"{others[0]} is an index, and there is no expression to check"
+        raise ExpressionError(Problem("bad-option", message, hint="run audience lint EXPR INDEX"))
     if not files and len(others) <= 2:
+        if len(others) == 2 and _is_index(paths[0]) and not _is_index(paths[1]):
+            others.reverse()
         return [], (others[0], others[1] if len(others) > 1 else None)
     hint = "write one expression in quotes, or name files that end in .aud, and at most one index"
     raise ExpressionError(Problem("bad-option", f"unexpected argument {others[-1]!r}", hint=hint))
 
 
 def _is_folder_of_expressions(path: Path) -> bool:
-    return path.is_dir() and not (path / MANIFEST_FILE).exists()
+    return path.is_dir() and not _is_index(path)
+
+
+def _is_index(path: Path) -> bool:
+    return (path / MANIFEST_FILE).exists()
 
 
 def _lint_files(output: Output, paths: list[Path], options: LintOptions) -> list[Problem]:

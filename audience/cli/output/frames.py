@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias, get_args
 
@@ -68,8 +69,9 @@ def _write_lines(
         for frame in frames:
             write(frame.write_ndjson().encode())
         return
+    first = next(frames, None)  # before the header: what is refused prints nothing
     write(pl.DataFrame(schema=schema).write_csv().encode())
-    for frame in frames:
+    for frame in () if first is None else chain([first], frames):
         write(frame.write_csv(include_header=False, datetime_format=CSV_TIME).encode())
 
 
