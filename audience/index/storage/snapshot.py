@@ -152,7 +152,7 @@ class Snapshot:
         """Return the time zone. Raises ExpressionError if this machine does not know it."""
         return open_zone(self.timezone)
 
-    @property
+    @cached_property
     def id_columns(self) -> list[IdColumn]:
         """Return the id columns."""
         return self.manifest.id_columns
