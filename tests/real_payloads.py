@@ -103,7 +103,7 @@ def translate_payload(vendor: str, text: str, target: str) -> Plan:
         return translate(load_json(text), vendor, target, as_of=AS_OF.moment, timezone=AS_OF.zone.key)
 
 
-def is_said(expr: Expr, result: Plan) -> bool:
+def is_emitted(expr: Expr, result: Plan) -> bool:
     """Return whether *result* expresses all of *expr* natively, as the vendor's own parser reads it."""
     if result.by_ids is not None:
         return False
@@ -122,15 +122,15 @@ def means_the_same(lhs: Expr, rhs: Expr, vendor: Vendor) -> bool:
     return find_partition_violation(lhs, [rhs], single_values) is None
 
 
-def find_said_back_problem(vendor: str, text: str) -> str | None:
-    """Return why what the payload *text* of *vendor* means is not said to it natively; None if it is, or is exempt.
+def find_emission_problem(vendor: str, text: str) -> str | None:
+    """Return why the meaning of the payload *text* is not emitted natively to its *vendor*; None if it is, or is exempt.
 
     What comes to every device without saying so is never broadcast, and what comes to nobody is not sent. What was read
     with a warning may be refused by the vendor, and then here as well, with the reasons.
     """
     expr, is_warned = read_payload(vendor, text)
     result = translate_payload(vendor, text, vendor)
-    if is_said(expr, result) or (is_warned and result.reasons):
+    if is_emitted(expr, result) or (is_warned and result.reasons):
         return None
     if means_the_same(expr, Nobody(), get_vendor(vendor)) or (expr != Everyone() and equivalent(expr, Everyone())):
         return None
@@ -140,7 +140,7 @@ def find_said_back_problem(vendor: str, text: str) -> str | None:
 def find_translation_problem(expr: Expr, results: Iterable[Plan]) -> str | None:
     """Return how the first of *results* is wrong that neither says *expr* natively nor refuses to with reasons."""
     for result in results:
-        if result.by_ids is None and not is_said(expr, result):
+        if result.by_ids is None and not is_emitted(expr, result):
             return f"{result.vendor}: {render(expr)} is said as {result.native}"
         if result.by_ids is not None and not result.reasons:
             return f"{result.vendor}: no reason why {render(expr)} is not said"
@@ -169,7 +169,7 @@ class Tally:
     refused: int
     well_translated: int
     native_elsewhere: int
-    said_back: int
+    emitted_again: int
 
 
 def tally_payloads(payloads: Iterable[RealPayload]) -> dict[str, Tally]:
@@ -185,11 +185,11 @@ def _tally(vendor: str, payloads: Sequence[RealPayload]) -> Tally:
     well_read = [payload for payload in payloads if find_difference(payload) is None]
     exprs = {payload: read_payload(vendor, payload.text)[0] for payload in well_read if payload.verb == "means"}
     refused = len(well_read) - len(exprs)
-    translated = native = said_back = 0
+    translated = native = emitted_again = 0
     for payload, expr in exprs.items():
         results = [translate_payload(vendor, payload.text, target) for target in other_vendors(vendor)]
         translated += find_translation_problem(expr, results) is None
-        native += any(is_said(expr, result) for result in results)
+        native += any(is_emitted(expr, result) for result in results)
         if vendor in vendor_names(can="emit") and not is_list_of_pushes(payload.text):
-            said_back += is_said(expr, translate_payload(vendor, payload.text, vendor))
-    return Tally(len(payloads), len(well_read), refused, refused + translated, native, said_back)
+            emitted_again += is_emitted(expr, translate_payload(vendor, payload.text, vendor))
+    return Tally(len(payloads), len(well_read), refused, refused + translated, native, emitted_again)

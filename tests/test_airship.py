@@ -200,7 +200,7 @@ def compounds(selectors):
 
 
 @given(compounds(atomic_selectors))
-def test_selector_means_what_documents_say(selector):
+def test_selector_means_what_the_documents_say(selector):
     expr = get_vendor("airship").parse({"audience": selector})
     for channel in CHANNELS:
         assert is_inside(expr, channel.as_oracle_device()) == selects(selector, channel), channel
@@ -210,16 +210,16 @@ device_types = st.sampled_from([None, "all", ["ios"], ["android", "IOS"], ["emai
 
 
 @given(compounds(st.one_of(atomic_selectors, reference_selectors)), device_types)
-def test_whatever_is_read_is_said_back(selector, types):
+def test_whatever_is_parsed_is_emitted_again(selector, types):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PayloadWarning)  # of the time zone of "now"
         expr = ask(get_vendor("airship").parse({"audience": json.loads(json.dumps(selector)), "device_types": types}))
     try:
-        said = get_vendor("airship").emit(expr)
+        payload = get_vendor("airship").emit(expr)
     except Unsupported as error:
         assert [problem.code for problem in error.problems] == ["nobody"]
         return
-    assert equivalent(ask(get_vendor("airship").parse(said)), expr)
+    assert equivalent(ask(get_vendor("airship").parse(payload)), expr)
 
 
 leaves = st.one_of(
@@ -233,7 +233,7 @@ leaves = st.one_of(
 
 
 @given(boolean_exprs(leaves))
-def test_expression_is_said_as_documents_mean_it(expr):
+def test_expression_is_emitted_as_the_documents_define_it(expr):
     try:
         audience = get_vendor("airship").emit(expr)["audience"]
     except Unsupported as error:
@@ -351,7 +351,7 @@ def read_bound(selector: dict, value) -> datetime:
 
 
 @given(boolean_exprs(st.sampled_from([ask(parse(text)) for text in DATE_TEXTS])))
-def test_date_is_said_as_documents_mean_it(expr):
+def test_date_is_emitted_as_the_documents_define_it(expr):
     try:
         audience = get_vendor("airship").emit(expr)["audience"]
     except Unsupported as error:
@@ -388,7 +388,7 @@ def test_reference_goes_back_with_the_same_json():
 
 
 @pytest.mark.parametrize(
-    ("catalog", "said"),
+    ("catalog", "selector"),
     [
         ('at = ["airship"]', {"attribute": "country", "operator": "equals", "value": "VN"}),
         ('builtin = ["airship"]', {"attribute": "ua_country", "operator": "equals", "value": "VN"}),
@@ -397,7 +397,7 @@ def test_reference_goes_back_with_the_same_json():
         ("names.airship = 'from_{value}'", {"tag": "from_VN"}),
     ],
 )
-def test_catalog_says_whose_attribute_a_column_is(catalog, said, tmp_path):
+def test_catalog_says_whose_attribute_a_column_is(catalog, selector, tmp_path):
     index = DeviceIndex.build(pl.DataFrame({"registration_id": ["r1"], "country": ["VN"]}), tmp_path / "index")
     result = plan("country:VN", "airship", index, validate_catalog(parse_catalog(f"[country]\n{catalog}")))
-    assert result.native == ({"audience": said},)
+    assert result.native == ({"audience": selector},)

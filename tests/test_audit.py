@@ -49,7 +49,7 @@ def emit(index, folder, expr=EXPR, **options):
     return write_requests(written, index, folder, **options)
 
 
-def test_emit_says_who_asked_for_whom(index, tmp_path):
+def test_emit_records_the_user_and_the_audience(index, tmp_path):
     with acting_for("boss"):
         result = emit(index, tmp_path / "run")
     [line] = read_audit(tmp_path / "run")
@@ -89,7 +89,7 @@ def test_send_resume_and_cancel_append_lines(fake_vendor, tmp_path):
     assert emitted["at"] < sent["at"] < resumed["at"] < cancelled["at"]
 
 
-def test_run_without_an_emission_says_what_its_manifest_says(fake_vendor, tmp_path):
+def test_run_without_an_emission_records_the_facts_of_its_manifest(fake_vendor, tmp_path):
     folder = write_run_folder(tmp_path / "run", make_ids(5))
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"expression": "a AND NOT fake(r1, r2)"}))

@@ -137,7 +137,7 @@ def test_withdrawal_succeeds_only_if_the_reply_says_so(status, body, kind):
     assert type(reply).__name__ == (kind.__name__ if kind else "InDoubt")
 
 
-def test_wait_is_until_the_limit_begins_anew():
+def test_wait_ends_when_the_limit_is_reset():
     soon = datetime.now(UTC) + timedelta(seconds=90)
     headers = {"x-ratelimit-reset": str(int(soon.timestamp())), "x-ratelimit-remaining": "0"}
     reply = DELIVERY.native_method.parse_reply(Response(429, b"", headers))
@@ -178,7 +178,7 @@ def send_folder(folder, sandbox, **options):
     return send(folder, MESSAGE, application, LIMITS, options=SendOptions(), **options), application
 
 
-def test_users_are_told_once_and_no_file_has_the_key(folder, sandbox):
+def test_users_are_messaged_once_and_no_file_has_the_key(folder, sandbox):
     found, _ = send_folder(folder, sandbox)
     assert (found.done, sandbox.delivery_counts("braze")) == (True, dict.fromkeys(IDS, 1))
     assert sum(found.batch_counts.values()) == 3
@@ -195,7 +195,7 @@ def test_run_of_later_is_kept_by_braze_and_withdrawn(folder, sandbox):
     assert (sandbox.summary("braze")["waiting"], sandbox.delivery_counts("braze")) == (0, {})
 
 
-def test_lost_reply_leaves_users_in_doubt_who_are_not_told_again(folder, sandbox):
+def test_lost_reply_leaves_users_in_doubt_who_are_not_messaged_again(folder, sandbox):
     sandbox.set_faults("drop:#1")
     found, application = send_folder(folder, sandbox)
     assert (found.id_counts["in_doubt"] in (23, 50), found.done) == (True, False)

@@ -172,7 +172,7 @@ def test_refused_token_is_never_quoted(status, content, kind):
     assert "t0k3n" not in repr(reply)
 
 
-def test_token_is_drawn_again_if_a_call_says_so():
+def test_token_is_requested_again_if_a_reply_asks_for_it():
     refusal = Response(401, b'{"code": 10001, "msg": "token error"}')
     assert TOKENS.is_refused(refusal)
     assert isinstance(LIST.parse_reply(refusal), Retryable)
@@ -354,7 +354,7 @@ def test_native_requests_are_sent_to_the_sandbox(tmp_path, text, told):
         assert sandbox.delivery_counts("getui") == dict.fromkeys(told, 1)
 
 
-def test_message_of_a_list_is_created_anew_before_it_ends(tmp_path):
+def test_message_of_a_list_is_created_again_before_it_expires(tmp_path):
     """It can be pushed for the minute that it is kept; fourteen calls, five seconds apart, take longer."""
     now, ids = VirtualTime(MOMENT.timestamp()), [f"r{number}" for number in range(28)]
     table = pl.DataFrame({"registration_id": ids})

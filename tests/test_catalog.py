@@ -385,7 +385,7 @@ def test_day_range_expansion_is_exact():
     assert result.assumptions == ()
 
 
-def test_example_parses():
+def test_typed_tag_is_parsed_as_the_examples_are_built():
     assert parse("province:guangdong") == PROVINCES[0]
 
 

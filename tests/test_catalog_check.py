@@ -129,5 +129,5 @@ def test_lines_of_all_keys_are_found(document):
         ("[a]\r\nb = 1\r\nc = 2", ("a", "c"), 3),
     ],
 )
-def test_line_of_key(text, path, line):
+def test_key_is_found_on_its_line(text, path, line):
     assert find_key_lines(text)[path] == line

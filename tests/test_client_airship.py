@@ -132,7 +132,7 @@ class TestSandbox:
         scheduled.schedule = ua.scheduled_time(moment)
         return scheduled
 
-    def test_targets_are_told(self, sandbox):
+    def test_targets_of_the_client_are_reached(self, sandbox):
         client = self.connect(sandbox)
         for text, told in (
             ("everyone", IDS),

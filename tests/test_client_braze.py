@@ -103,7 +103,7 @@ class TestWithNode:
         return run_client
 
     @pytest.mark.parametrize(("target", "text", "told"), [each[1:] for each in CASES])
-    def test_targets_are_told(self, call_client, sandbox, target, text, told):
+    def test_targets_of_the_client_are_reached(self, call_client, sandbox, target, text, told):
         body = {**BRAZE.emit(parse(text)), **BRAZE.delivery.build_body(parse_message(WORDS))}
         assert call_client("send", body)["message"] == "success"
         assert " ".join(sandbox.delivery_counts("braze")) == told

@@ -169,7 +169,7 @@ class TestJavaClient:
             ("/push/fast_custom_tag", {"fast_custom_tag": "b"}, ["r1", "r3"]),
         ],
     )
-    def test_pushes_are_taken(self, post, path, audience, told):
+    def test_pushes_of_the_client_are_accepted(self, post, path, audience, told):
         _, counts = post(path, {**JAVA_PUSH, "audience": audience})
         assert counts == dict.fromkeys(told, 1)
 

@@ -92,7 +92,7 @@ class TestSandbox:
     def write(self, target, **fields):
         return Notification(app_id=APP_ID, contents={"en": "Hi"}, **model_target(target), **fields)
 
-    def test_targets_are_told(self, sandbox):
+    def test_targets_of_the_client_are_reached(self, sandbox):
         client = self.connect(sandbox)
         for text, told in (
             ("everyone", IDS),

@@ -146,7 +146,7 @@ def post(sandbox, path, secret=SECRET, **fields):
 TEXT = {"payload": {"display_type": "notification", "body": {"ticker": "提示", "title": "标题", "text": "文字"}}}
 
 
-def test_targets_are_told(sandbox):
+def test_targets_of_the_client_are_reached(sandbox):
     for text, told in (
         ("everyone", ["r1", "r2", "r3"]),
         ("vip AND NOT old", ["r1"]),

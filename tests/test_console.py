@@ -408,7 +408,7 @@ def test_values_are_reached_added_and_excluded_by_keyboard(console):
 # What can go wrong
 
 
-def test_empty_index_is_said_to_be_empty(console):
+def test_empty_index_is_shown_as_empty(console):
     console.visit("empty")
     expect(console.page.locator(".notice")).to_contain_text("The index empty has no devices yet.")
 
@@ -445,7 +445,7 @@ def test_new_snapshot_is_counted_without_a_key(console, folder):
     expect(console.count).to_have_attribute("data-snapshot", str(before + 1))
 
 
-def test_index_whose_current_snapshot_is_damaged_is_said_to_be_of_an_earlier_one(console, folder):
+def test_index_with_a_damaged_snapshot_is_shown_with_an_earlier_one(console, folder):
     manifest = folder / "moving.index" / "manifest.json"
     whole = manifest.read_bytes()
     console.open("moving", expr="brand:vivo")

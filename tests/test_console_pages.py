@@ -321,7 +321,7 @@ def test_key_that_may_not_send_is_shown_the_command(page, page_problems, service
     expect(page.locator(".run-table tbody tr", has_text="elsewhere")).to_have_count(0)
 
 
-def test_refused_message_is_said_and_nothing_is_written(console, service):
+def test_refused_message_is_shown_and_nothing_is_written(console, service):
     console.open(view="runs", expr=EXPR, send="engagelab")
     console.page.locator("summary", has_text="Whole message as JSON").click()
     field = console.page.locator("textarea.json")

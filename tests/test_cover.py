@@ -261,7 +261,7 @@ EXPECTED_COVERS = {
 
 
 @pytest.mark.parametrize(("text", "parts"), EXPECTED_COVERS.items())
-def test_typical_covers(text, parts):
+def test_typical_audience_is_covered_by_the_expected_parts(text, parts):
     assert sorted(render(part) for part in find_cover(parse(text), Slots(20, 20, 20)).parts) == sorted(parts)
 
 

@@ -45,7 +45,7 @@ def test_this_wheel_works_without_the_lock():
 
 @pytest.mark.parametrize("name", BINARY)
 @given(first=bitmaps(), second=bitmaps())
-def test_two_bitmaps(name, first, second):
+def test_operation_on_two_bitmaps_is_that_of_pyroaring(name, first, second):
     seen = []
     for operations in (LOCKED, load_unlocked()):
         left, right = BitMap(first, optimize=False), BitMap(second, optimize=False)
@@ -54,14 +54,14 @@ def test_two_bitmaps(name, first, second):
 
 
 @given(operands=st.lists(bitmaps(), min_size=1, max_size=6))
-def test_many_bitmaps(operands):
+def test_union_of_many_bitmaps_is_that_of_pyroaring_and_changes_none(operands):
     before = [list(bitmap) for bitmap in operands]
     assert load_unlocked().union_many(operands) == BitMap.union(*operands)
     assert [list(bitmap) for bitmap in operands] == before, "an operand was changed"
 
 
 @given(rows=bitmaps())
-def test_one_bitmap(rows):
+def test_conversions_of_one_bitmap_are_those_of_pyroaring(rows):
     unlocked = load_unlocked()
     for operations in (LOCKED, unlocked):
         filled = np.empty(len(rows), dtype=np.uint32)

@@ -73,7 +73,7 @@ def check_sums(folder, ids):
     assert by_state["rejected"] == now.id_counts["rejected"] + sum(now.invalid_id_counts.values())
 
 
-def test_finished_run(tmp_path):
+def test_finished_run_lists_every_id_as_delivered(tmp_path):
     ids, before = make_ids(95), time.time()
     folder = write_run_folder(tmp_path / "run", ids)
     send_run(folder, FakeService())
@@ -92,7 +92,7 @@ def test_finished_run(tmp_path):
 
 @pytest.mark.parametrize("names_bad_ids", [True, False])
 @pytest.mark.parametrize("bad_ids", [["r0"], ["r3", "r4", "r39"], make_ids(10), make_ids(40)])
-def test_invalid_ids(tmp_path, names_bad_ids, bad_ids):
+def test_invalid_ids_are_listed_as_rejected(tmp_path, names_bad_ids, bad_ids):
     ids, service = make_ids(40), FakeService(bad_ids=bad_ids, names_bad_ids=names_bad_ids)
     folder = write_run_folder(tmp_path / "run", ids)
     send_run(folder, service)
@@ -124,7 +124,7 @@ def test_stopped_resumed_and_cancelled_run(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_faults(tmp_path, seed):
+def test_listed_states_are_right_under_random_faults(tmp_path, seed):
     ids = make_ids(400)
     service = FakeService(
         fault=random_faults(seed, **FAULTS),
@@ -233,7 +233,7 @@ def test_ledger_that_misses_a_batch_is_an_error(tmp_path):
         load_deliveries(folder)
 
 
-def test_killed_run(tmp_path, server):  # noqa: F811
+def test_ids_are_listed_at_any_time_of_a_killed_run(tmp_path, server):  # noqa: F811
     service, url = server
     ids = make_ids(1_000)
     folder = write_run_folder(tmp_path / "run", ids)

@@ -14,7 +14,7 @@ from audience.language.zone_names import load_named_zone, normalize_zone_name
 
 
 @pytest.mark.parametrize(("_", "text", "name"), load_cases("device_values", "zone"))
-def test_zones(_, text, name):
+def test_zone_is_read_under_its_canonical_name_or_refused(_, text, name):
     assert (normalize_zone_name(text) or "-") == name
     if name == "-":
         with pytest.raises(ExpressionError, match="unknown time zone"):
@@ -29,7 +29,7 @@ def test_every_zone_is_found_in_any_case(name):
 
 
 @given(st.integers(-12 * 60, 14 * 60), st.sampled_from(["{}{:02}:{:02}", "{}{:02}{:02}", "GMT{}{}:{:02}"]))
-def test_offsets(minutes, style):
+def test_offset_in_any_style_is_a_zone_of_that_offset(minutes, style):
     text = style.format("-" if minutes < 0 else "+", *divmod(abs(minutes), 60))
     name = normalize_zone_name(text)
     assert name is not None
@@ -44,7 +44,7 @@ def test_any_text_is_a_zone_or_none(text):
 
 
 @pytest.mark.parametrize(("_", "text", "tag"), load_cases("device_values", "tag"))
-def test_languages(_, text, tag):
+def test_language_is_read_in_any_spelling(_, text, tag):
     assert (normalize_language(text) or "-") == tag
 
 
@@ -55,6 +55,6 @@ def test_any_text_is_a_language_or_none(text):
 
 
 @pytest.mark.parametrize(("_", "tags", "expected"), load_cases("device_values", "match"))
-def test_matches(_, tags, expected):
+def test_device_gets_the_nearest_language(_, tags, expected):
     device, *languages = tags.split()
     assert (match_language(device, languages) or "-") == expected

@@ -28,7 +28,7 @@ def ids(devices):
     return sorted(devices.ids())
 
 
-def test_devices_are_told_apart_by_what_became_of_them(index):
+def test_devices_are_listed_by_what_became_of_them(index):
     diff = index.diff("a", 1, 5)
     assert (ids(diff.came), ids(diff.went), ids(diff.stayed)) == (["t3", "t5"], ["t1", "t4"], ["t2"])
     assert (ids(diff.added), ids(diff.removed)) == (["t5"], ["t4"])

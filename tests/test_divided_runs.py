@@ -103,7 +103,7 @@ FAULTS = {"lost": 0.1, "again": 0.1, "refused": 0.05, "stopped": 0.1}
 
 @settings(max_examples=scale_examples(15))
 @given(seed=st.integers(0, 10_000), bad=st.sets(st.sampled_from(IDS), max_size=20), names_bad_ids=st.booleans())
-def test_texts_under_faults(tmp_path_factory, seed, bad, names_bad_ids):
+def test_each_device_gets_the_text_of_its_part_under_faults(tmp_path_factory, seed, bad, names_bad_ids):
     folder = tmp_path_factory.mktemp("run")
     index = build_index(folder / "devices.index")
     emit(index, folder / "run")

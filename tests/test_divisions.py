@@ -274,7 +274,7 @@ def test_empty_audience_has_no_parts(tmp_path, expr):
     assert open_requests(tmp_path / "out").id_count == 0
 
 
-def test_many_zones(tmp_path):
+def test_four_hundred_zones_have_a_part_each_or_none(tmp_path):
     zones = sorted(audience.language.zones.list_zone_names())[:400]
     index = build_index([{"tz": zones[number % 400], "lang": "en"} for number in range(8_000)], tmp_path / "x")
     division = make_division(True, False, True)
@@ -451,7 +451,7 @@ sizes = st.lists(st.integers(0, 25), min_size=1, max_size=8)
 
 
 @given(sizes, st.integers(1, 9), st.data())
-def test_lines_of_parts(sizes, max_ids, data):
+def test_lines_of_ids_never_span_two_parts(sizes, max_ids, data):
     parts, expected = [], []
     for number, size in enumerate(sizes):
         first = parts[-1].stop if parts else 0

@@ -49,7 +49,7 @@ def test_every_code_of_a_syntax_error_is_documented(entries):
     assert {file.stem for file in (ROOT / "tests" / "errors").glob("*.txt")} <= set(entries)
 
 
-def test_each_code_stands_in_one_area_with_cause_and_remedy(pages, entries):
+def test_each_code_is_in_one_area_with_cause_and_remedy(pages, entries):
     assert sum(len(codes) for codes in pages.load_problem_codes().values()) == len(entries)
     for entry in entries.values():
         cause, remedy = entry

@@ -332,7 +332,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("text", ANSWERS)
-def test_questions_about_purchases(index, text):
+def test_question_about_purchases_finds_the_expected_devices(index, text):
     found = index.resolve(text, as_of=AS_OF).ids().to_list()
     if ANSWERS[text] is None:
         assert len(found) == index.count(text, as_of=AS_OF) == 2

@@ -131,7 +131,7 @@ def test_other_words_of_a_log_stay(place, audience):
     assert (place / "app.log").stat().st_mode & 0o777 == 0o640
 
 
-def test_again_finds_nothing(place, audience):
+def test_forgetting_again_finds_nothing(place, audience):
     (place / "app.log").write_text("")
     assert forget(audience, place)[0] == 0
     code, out, _ = forget(audience, place)

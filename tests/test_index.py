@@ -90,7 +90,7 @@ def test_csv_keeps_leading_and_trailing_zeros(tmp_path):
     assert resolve_ids(index, "NOT channel:abc") == ["7"]
 
 
-def test_comparison_semantics(tmp_path):
+def test_comparisons_find_devices_with_a_value_in_range(tmp_path):
     index = build_index(DEVICES, tmp_path)
     assert resolve_ids(index, "age < 30") == ["r1"]
     assert resolve_ids(index, "age <= 30") == ["r1", "r2"]

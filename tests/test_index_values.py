@@ -118,7 +118,7 @@ DAY_FORMS = [
 
 
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "UTC"])
-def test_days_of_instants_are_said_as_instants_where_the_vendor_has_days_of_utc(zone, tmp_path):
+def test_days_of_instants_are_emitted_as_instants_to_a_vendor_with_days_of_utc(zone, tmp_path):
     """Airship reads days and times in UTC, whatever the zone of the index is."""
     start = datetime.fromisoformat("2026-11-26T00:01:00Z")
     moments = [start + timedelta(hours=hours) for hours in range(0, 96, 3)]

@@ -258,7 +258,7 @@ def test_json_has_every_field(index):
     assert (overlap["none"], overlap["as_of"]) == (300, "2026-11-28T01:00:00+00:00")
 
 
-def test_profile_command(audience, index, monkeypatch):
+def test_profile_command_prints_text_and_json_and_explains_typos(audience, index, monkeypatch):
     monkeypatch.chdir(Path(index.folder).parent)
     code, out, err = audience("profile", "x.index", "vip", "--attribute", "province", "--as-of", AS_OF)
     assert (code, out.splitlines()[0]) == (0, "audience   vip: 100 devices")
@@ -276,7 +276,7 @@ def test_profile_command(audience, index, monkeypatch):
     assert "did you mean city?" in err
 
 
-def test_overlap_command(audience, index, monkeypatch):
+def test_overlap_command_names_segments_and_refuses_bad_ones(audience, index, monkeypatch):
     monkeypatch.chdir(Path(index.folder).parent)
     code, out, _ = audience("overlap", "x.index", "vip", "young=age < 30", "province=hunan", "south=@south", "--json")
     form = json.loads(out)

@@ -42,7 +42,7 @@ def test_message_is_refused_with_every_problem(name, text, reasons):
 
 
 @pytest.mark.parametrize(("name", "case", "document"), load_cases("message_parts", "resolve"))
-def test_devices_get(name, case, document):
+def test_device_gets_the_most_specific_fields(name, case, document):
     text, _, device = case.rpartition(" for ")
     variant, language, platform = (None if word == "-" else word for word in device.split())
     plain = resolve_message(parse_message(json.loads(text)), variant, language)

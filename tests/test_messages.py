@@ -46,7 +46,7 @@ def test_every_sendable_vendor_has_fact_files():
 
 
 @pytest.mark.parametrize(("name", "message", "body"), load_cases("messages", "say"))
-def test_message_body(name, message, body):
+def test_message_becomes_the_documented_body(name, message, body):
     assert get_vendor(name).delivery.build_body(parse_fact_message(message)) == load_json(body)
 
 

@@ -329,7 +329,7 @@ def test_a_change_goes_by_a_copy_and_only_new_files_are_written(pushed, tmp_path
     assert (remote.count("later"), remote.refresh(), remote.count("later")) == (count, True, count + 2)
 
 
-def test_an_index_that_is_built_anew_goes_on_from_what_its_folder_has_pushed(url, store, tmp_path):
+def test_a_rebuilt_index_continues_the_publications_of_its_folder(url, store, tmp_path):
     folder, table = tmp_path / "devices.index", generate_devices(100)
     DeviceIndex.build(table, folder).push(url)
     result = DeviceIndex.build(table.head(60), folder, replace=True).push(url)
@@ -344,7 +344,7 @@ def test_an_index_that_is_built_anew_goes_on_from_what_its_folder_has_pushed(url
     assert "later" in DeviceIndex.open(url).segments
 
 
-def test_another_index_is_not_replaced_unless_that_is_said(pushed, tmp_path):
+def test_another_index_is_replaced_only_with_the_option(pushed, tmp_path):
     other = DeviceIndex.build(generate_devices(100), tmp_path / "other.index")
     with pytest.raises(AudienceError, match="other-publication"):
         other.push(pushed)
@@ -524,7 +524,7 @@ FAILURES = [  # method, part of the path, status, exit code, words
 
 
 @pytest.mark.parametrize(("method", "part", "status", "code", "words"), FAILURES)
-def test_failures_of_the_store_are_said_in_words(method, part, status, code, words, pushed, store, capsys, monkeypatch):
+def test_failure_of_the_store_is_explained(method, part, status, code, words, pushed, store, capsys, monkeypatch):
     monkeypatch.setattr("audience.index.storage.object_client.MAX_RETRIES", 1)
     store.answers = [(method, part, 99, status)]
     assert command("count", pushed, "language:zh AND age < 30") == code

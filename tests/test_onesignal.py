@@ -213,7 +213,7 @@ def test_parsed_filters_mean_what_they_say(filters):
 
 @given(filter_lists())
 @more_examples
-def test_filters_are_said_back(filters):
+def test_parsed_filters_are_emitted_again(filters):
     expr, _ = read_filters(filters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PayloadWarning)
@@ -269,7 +269,7 @@ absent = st.dictionaries(absent_keys, st.sampled_from([None, [], False]))
 
 
 @given(targets, flags, absent)
-def test_other_targets_are_said_back(target, platforms, empty):
+def test_other_targets_are_parsed_and_emitted_again(target, platforms, empty):
     payload = {"app_id": "x", **empty, **target, **platforms, "contents": {"en": "Hi"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PayloadWarning)
@@ -283,7 +283,7 @@ def test_other_targets_are_said_back(target, platforms, empty):
     assert get_vendor("onesignal").parse(said) == get_vendor("onesignal").parse(payload)
 
 
-def test_up_to_20000_ids_are_read_and_said_back():
+def test_up_to_20000_ids_are_parsed_and_emitted_again():
     ids = [f"u{number}" for number in range(20_001)]
     for make in (
         lambda ids: {"include_aliases": {"external_id": ids}, "target_channel": "push"},

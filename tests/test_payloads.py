@@ -38,7 +38,7 @@ def test_every_payload_is_below_its_source(file):
     assert [line for lines in paragraphs for line in lines[1:] if line.startswith("#")] == []
 
 
-def test_every_payload_is_said_to_the_other_vendors_or_refused_with_reasons():
+def test_every_payload_is_translated_for_other_vendors_or_refused_with_reasons():
     tallies = tally_payloads(PAYLOADS)
     assert {name: tally.well_translated for name, tally in tallies.items()} == {
         name: tally.payloads for name, tally in tallies.items()

@@ -42,7 +42,7 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("verb", "text", "expected"), FACTS, ids=[fact[1][:60] for fact in FACTS])
-def test_project_file(verb, text, expected, project):
+def test_project_file_gives_defaults_or_an_error_with_its_line(verb, text, expected, project):
     project(text.replace("⏎", "\n"), "crm/audience.toml")
     if verb == "accept":
         assert " ".join(add_defaults(BUILD).words[2:-1]) == expected

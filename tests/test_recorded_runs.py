@@ -55,7 +55,7 @@ def send_run(folder, service, **options):
     return send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service, **options))
 
 
-def test_finished_run(index, tmp_path):
+def test_finished_run_is_recorded_as_delivered(index, tmp_path):
     ids = make_ids(40)
     folder = write_run_folder(tmp_path / "summer", ids)
     started = time.time()
@@ -142,7 +142,7 @@ def test_resumed_run_has_the_states_of_its_ledger(index, tmp_path, seed):
         resume(folder, CREDENTIALS, on_doubt="skip", options=make_send_options(service))
 
 
-def test_campaign(index, tmp_path):
+def test_campaign_is_recorded_under_its_name_for_each_vendor(index, tmp_path):
     folder = write_campaign_folder(tmp_path / "launch", fake=make_ids(20)[:10], pager=make_ids(20)[10:])
     assert record_runs(index, folder).counts == {"emitted": 20}
     ready = campaign_runs.prepare_all(folder, Message(title="New"), lambda vendor: CREDENTIALS, UNLIMITED)
@@ -248,7 +248,7 @@ def test_interruption_is_recorded(index, tmp_path):
     assert len(found["delivered"]) == 20 and len(found["emitted"]) + len(found["in doubt"]) == 40
 
 
-def test_killed_run(index, tmp_path, server):  # noqa: F811
+def test_killed_run_never_records_fewer_devices_than_were_reached(index, tmp_path, server):  # noqa: F811
     service, url = server
     ids = make_ids(60)
     folder = write_run_folder(tmp_path / "summer", ids)

@@ -227,7 +227,7 @@ def test_objects_that_stand_for_folders_are_no_files(store, variables, tmp_path)
         assert len(DeviceIndex.build(url, tmp_path / "index", replace=True)) == 2
 
 
-def test_a_key_that_cannot_be_read_is_said(store, variables, tmp_path):
+def test_a_key_that_cannot_be_read_is_emitted(store, variables, tmp_path):
     for path in ("other", "other/day/a.csv", "other/day/x//b.csv"):  # in a bucket of its own: nobody can list it
         address, headers = f"{variables['AWS_ENDPOINT_URL']}/{path}", {"Content-Type": "text/csv"}
         urlopen(Request(address, CSV if "/" in path else None, headers, method="PUT")).close()
@@ -286,7 +286,7 @@ def serve_folder(folder):
         server.server_close()
 
 
-def test_web_files(tmp_path):
+def test_files_at_urls_are_read_like_local_ones_or_refused(tmp_path):
     (tmp_path / "www").mkdir()
     for format_, write in HIVE_WRITERS.items():
         write(TABLE.drop("tags"), tmp_path / "www" / f"my devices.{format_}")

@@ -28,7 +28,7 @@ def format_reply(reply):
 
 
 @pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("replies", "push"))
-def test_reply_meaning(name, reply, meaning):
+def test_reply_to_a_push_has_the_documented_outcome(name, reply, meaning):
     status, _, content = reply.partition(" ")
     delivery = get_vendor(name).delivery
     for method in (delivery.native_method, *delivery.send_methods):
@@ -37,7 +37,7 @@ def test_reply_meaning(name, reply, meaning):
 
 
 @pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("replies", "mass"))
-def test_mass_reply_meaning(name, reply, meaning):
+def test_reply_to_a_mass_push_has_the_documented_outcome(name, reply, meaning):
     status, _, content = reply.partition(" ")
     methods = [method for method in get_vendor(name).delivery.send_methods if method.message_per_target]
     assert methods

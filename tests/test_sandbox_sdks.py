@@ -387,7 +387,7 @@ class TestJPush:
         assert push(self.jpush.all_).send_validate().get_status_code() == 200
         assert sandbox.delivery_counts("jpush") == {}
 
-    def test_cid_deduplicates(self, sandbox, push):
+    def test_push_with_the_same_cid_is_delivered_once(self, sandbox, push):
         sending = push(self.jpush.all_)
         sending.cid = sending.get_cid(1).payload["cidlist"][0]
         assert sending.send().payload == sending.send().payload

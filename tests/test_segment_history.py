@@ -107,7 +107,7 @@ def test_segments_lost_with_a_damaged_index_are_dropped_by_the_build(index):
     assert len(told(built)) == 4
 
 
-def test_change_whose_snapshot_was_not_published_is_not_told(index, monkeypatch):
+def test_change_whose_snapshot_was_not_published_is_not_listed(index, monkeypatch):
     index.save_segment("vip", "a", by="li")
 
     def die(*_):

@@ -81,7 +81,7 @@ TRANSLATIONS = [
 
 
 @pytest.mark.parametrize(("payload", "source", "target", "name", "value"), TRANSLATIONS)
-def test_translate(payload, source, target, name, value, client):
+def test_payload_is_translated_for_another_vendor(payload, source, target, name, value, client):
     body = {"payload": payload, "source": source, "target": target}
     answer = client.post("/v1/translate", json=body)
     assert answer.status_code == 200, answer.text
@@ -127,7 +127,7 @@ REFUSED_TRANSLATIONS = [
 
 
 @pytest.mark.parametrize(("body", "code"), REFUSED_TRANSLATIONS)
-def test_translate_refuses(body, code, client):
+def test_impossible_translation_is_refused_with_its_code(body, code, client):
     answer = client.post("/v1/translate", json=body)
     assert answer.status_code == 400, answer.text
     assert code in (None, answer.json()["code"])
@@ -185,7 +185,7 @@ def test_values_are_limited_and_say_how_many_there_are(client):
         ("/attributes/province?pref=x", 400, "unknown-field"),
     ],
 )
-def test_values_refuse(path, status, code, client):
+def test_impossible_listing_of_values_is_refused_with_its_code(path, status, code, client):
     answer = client.get(f"{INDEX}{path}")
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
@@ -230,7 +230,7 @@ REFUSED_INSIGHT = [
 
 
 @pytest.mark.parametrize(("name", "body", "code"), REFUSED_INSIGHT)
-def test_insight_refuses(name, body, code, client):
+def test_impossible_insight_is_refused_with_its_code(name, body, code, client):
     answer = client.post(f"{INDEX}/{name}", json=body)
     assert answer.status_code == 400, answer.text
     assert code in (None, answer.json()["code"]), answer.text

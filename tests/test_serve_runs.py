@@ -258,7 +258,7 @@ def test_a_send_without_the_typed_number_is_refused(body, status, code, sender, 
     assert sender.get("/v1/runs/spring", headers=sender.headers).json()["state"] == "emitted"
 
 
-def test_a_broadcast_is_said_twice(sender, runs, tmp_path):
+def test_a_send_of_a_broadcast_needs_its_confirmation(sender, runs, tmp_path):
     catalog = tmp_path / "catalog.toml"
     catalog.write_text("")
     answer = emit(sender, expr="everyone")

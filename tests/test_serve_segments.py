@@ -62,7 +62,7 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize(("headers", "name", "status"), CONDITIONS)
-def test_conditions(headers, name, status, client):
+def test_segment_is_saved_only_if_the_conditions_of_the_call_hold(headers, name, status, client):
     etag = put(client, "kept", "male").headers["etag"]
     sent = {key: value.replace("ETAG", etag) for key, value in headers.items()}
     answer = put(client, name, "age < 30", **sent)

@@ -171,7 +171,7 @@ def test_ctrl_c_during_import_exits_quietly(module, folder):
 
 
 @pytest.mark.parametrize("module", ["numpy", "numpy.linalg"])
-def test_ctrl_c_during_import_of_command_is_said(module, folder):
+def test_ctrl_c_during_import_of_a_command_is_reported(module, folder):
     script = INTERRUPTED_SCRIPT.format(module=module)
     words = [sys.executable, "-c", script, "count", "devices.index", "sample(50%, x)"]
     ran = subprocess.run(words, cwd=folder, capture_output=True, text=True)

@@ -236,7 +236,7 @@ def test_faults_leave_no_difference(no_pace, tmp_path, monkeypatch, vendor):
 
 
 @pytest.mark.parametrize("vendor", FAMILIES)
-def test_sync_killed_many_times(no_pace, tmp_path, monkeypatch, vendor):
+def test_sync_that_is_killed_many_times_ends_right(no_pace, tmp_path, monkeypatch, vendor):
     chance = random.Random(vendor)
     monkeypatch.setattr(late_calls, "LATE_MARGIN_SECONDS", 0.0)
     with small_calls(vendor), opened(vendor, scale(60, 300), tmp_path, monkeypatch) as world:

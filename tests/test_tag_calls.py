@@ -129,7 +129,7 @@ def test_call_is_refused(name, changes, code):
 
 
 @pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("tag_calls", "reply"))
-def test_reply_meaning(name, reply, meaning):
+def test_reply_to_a_tag_call_has_the_documented_outcome(name, reply, meaning):
     assert format_reply(spec_of(name).parse_reply(read_response(reply), sample_call(name))) == meaning
 
 

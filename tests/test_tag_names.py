@@ -134,7 +134,7 @@ def test_a_name_that_was_read_from_the_vendor_is_the_tag_of_the_catalog(index):
     }
 
 
-def test_names_are_the_same_while_the_catalog_says_the_same_of_them(index):
+def test_naming_stays_the_same_while_the_catalog_does(index):
     vendor = get_vendor("engagelab")
     named = resolve_tag_names("province", vendor, parse_catalog(TEXT), index.snapshot).attributes["province"]
     assert has_same_naming(named, vendor, parse_catalog(TEXT + CLASH), index.snapshot)

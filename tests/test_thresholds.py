@@ -103,7 +103,7 @@ def test_estimates_rise_with_the_operands_and_the_levels():
 
 
 @pytest.mark.parametrize("operand_count", [7, 8, 9, 255, 256, 300])
-def test_many_operands(operand_count):
+def test_all_algorithms_agree_for_many_operands(operand_count):
     rng = np.random.default_rng(operand_count)
     rows = [BitMap(rng.integers(0, 1_000, 300)) for _ in range(operand_count)]
     tally = Counter(row for bitmap in rows for row in bitmap)

@@ -54,14 +54,14 @@ def test_every_file_of_codes_is_that_of_a_record():
     assert named == {*CODE_FILES}
 
 
-def test_each_code_stands_in_one_file(pages):
+def test_each_code_is_in_one_file(pages):
     shared = [code for codes in pages.load_shared_codes().values() for code in codes]
     own = [each.code for file in CODE_FILES for each in load_problem_codes(file)]
     assert [code for code, times in Counter(shared + own).items() if times > 1] == []
 
 
 @pytest.mark.parametrize("file", CODE_FILES, ids=lambda file: file.parent.name)
-def test_codes_of_a_vendor_are_raised_by_it_and_said_in_both_languages(pages, file):
+def test_codes_of_a_vendor_are_raised_by_it_and_described_in_both_languages(pages, file):
     strings = strings_by_home()[file.parent.name]
     computed = [code for code in pages.source_problem_codes(file.parent) if "*" in code]
     for each in load_problem_codes(file):

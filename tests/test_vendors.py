@@ -98,14 +98,14 @@ def test_builtins_belong_to_shared_vocabulary(name):
 
 
 @pytest.mark.parametrize(("name", "payload", "meaning"), load_cases("vendors", "read"))
-def test_payload_meaning(name, payload, meaning):
+def test_payload_is_parsed_as_the_documented_expression(name, payload, meaning):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert render(get_vendor(name).parse(load_json(payload))) == render(parse(meaning))
 
 
 @pytest.mark.parametrize(("name", "payload", "meaning"), load_cases("vendors", "warn"))
-def test_payload_meaning_with_warning(name, payload, meaning):
+def test_payload_with_a_mistake_is_parsed_with_a_warning(name, payload, meaning):
     with pytest.warns(PayloadWarning):
         assert render(get_vendor(name).parse(load_json(payload))) == render(parse(meaning))
 

@@ -1,4 +1,4 @@
-"""What commands answer to a slip: the file or the option, what was found and expected, and what to write instead."""
+"""Commands answer a mistake with the file or option, what was found and expected, and what to write instead."""
 
 import os
 import subprocess
