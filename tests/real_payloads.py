@@ -123,7 +123,7 @@ def means_the_same(lhs: Expr, rhs: Expr, vendor: Vendor) -> bool:
 
 
 def find_emission_problem(vendor: str, text: str) -> str | None:
-    """Return why the meaning of the payload *text* is not emitted natively to its *vendor*; None if it is, or is exempt.
+    """Return why the meaning of the payload *text* is not emitted natively to *vendor*; None if it is, or is exempt.
 
     What comes to every device without saying so is never broadcast, and what comes to nobody is not sent. What was read
     with a warning may be refused by the vendor, and then here as well, with the reasons.

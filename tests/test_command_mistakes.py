@@ -81,7 +81,7 @@ def workplace(tmp_path, monkeypatch, audience):
 
 
 @pytest.mark.parametrize(("line", "expected"), SLIPS.items(), ids=SLIPS)
-def test_slip_is_named_with_its_remedy(workplace, audience, line, expected):
+def test_mistake_is_named_with_its_remedy(workplace, audience, line, expected):
     code, out, err = audience(*line.split())
     missing = [text for text in expected if text not in err]
     assert (code, out, missing) == (2, "", []), err

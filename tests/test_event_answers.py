@@ -362,7 +362,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("text", PROBLEMS)
-def test_slips_in_questions_are_explained(index, text):
+def test_mistakes_in_questions_are_explained(index, text):
     code, words = PROBLEMS[text]
     with pytest.raises(ExpressionError) as raised:
         index.count(text, as_of=AS_OF)

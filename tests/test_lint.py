@@ -164,7 +164,7 @@ def test_range_of_several_values_is_not_reported(tmp_path):
         ("has(e_mail)", "unknown-attribute", "did you mean email?"),
     ],
 )
-def test_slip_is_answered_with_what_to_write(text, code, hint, tmp_path):
+def test_mistake_is_answered_with_what_to_write(text, code, hint, tmp_path):
     attributes = {"vip": [1, 0], "email": ["a@b", None], "age": [5, 30], "tags": [["a"], []]}
     index = DeviceIndex.build(pl.DataFrame({"registration_id": ["r1", "r2"], **attributes}), tmp_path / "index")
     with pytest.raises(ExpressionError) as caught:

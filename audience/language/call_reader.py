@@ -22,8 +22,8 @@ from audience.language.ast import (
     any_of,
 )
 from audience.language.attribute_names import UNTYPED
-from audience.language.call_slips import OTHER_CALLS
 from audience.language.event_atoms import EVENT_FUNCTIONS
+from audience.language.foreign_calls import OTHER_CALLS
 from audience.language.grammar import Token, Tree
 from audience.language.id_files import TABLE_HINT, read_id_file
 from audience.language.suggest import did_you_mean

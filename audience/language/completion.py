@@ -8,7 +8,7 @@ from audience.errors import ExpressionError
 from audience.language.attribute_names import UNTYPED
 from audience.language.call_reader import FUNCTION_NAMES
 from audience.language.event_atoms import AGGREGATE_FUNCTIONS, EVENT_FUNCTIONS
-from audience.language.event_slips import find_open_call
+from audience.language.event_mistakes import find_open_call
 from audience.language.grammar import (
     Token,
     UnexpectedCharacters,

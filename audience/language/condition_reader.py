@@ -28,7 +28,7 @@ from audience.language.call_reader import (
     read_split,
     split_call,
 )
-from audience.language.call_slips import OTHER_CALLS
+from audience.language.foreign_calls import OTHER_CALLS
 from audience.language.grammar import Token, Tree
 from audience.language.patterns import escape_pattern
 from audience.language.token_reader import TokenReader, ValueNode, fail, locate_errors

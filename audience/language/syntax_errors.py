@@ -1,7 +1,7 @@
 """Explain syntax errors: the likely mistake, its position and a hint."""
 
 from audience.errors import Problem
-from audience.language.event_slips import explain_event_slip
+from audience.language.event_mistakes import explain_event_mistake
 from audience.language.grammar import Token, UnexpectedToken, tokenize
 from audience.span import Span
 
@@ -162,7 +162,7 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     token = error.token
     span = Span(text, token.start_pos, token.end_pos)
     tokens = [*tokenize(text[: token.start_pos])]
-    if hint := explain_event_slip(tokens, token):
+    if hint := explain_event_mistake(tokens, token):
         return Problem("bad-event", f"unexpected {str(token)!r}", span, hint=hint)
     if token.type == "_RPAR" and "$END" in expected:
         return Problem("unopened-bracket", "this bracket was not opened", span, hint="remove it, or add ( before it")
@@ -175,15 +175,17 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     if token.type == "SIGN" and before.lower() in ("today", "now"):
         hint = f"put the attribute before {before}: {SHIFT_EXAMPLES}"
         return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
-    slip = WORDS_BEFORE.get(before.lower()) or _explain_condition(text, tokens, token)
-    hint = slip or _explain_other_language(text, token) or hint
+    mistake_hint = WORDS_BEFORE.get(before.lower()) or _explain_condition(text, tokens, token)
+    hint = mistake_hint or _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
 
 
 def _explain_condition(text: str, tokens: list[Token], token: Token) -> str | None:
-    from audience.language.condition_slips import explain_condition_slip  # expressions without errors do not need it
+    from audience.language.condition_mistakes import (
+        explain_condition_mistake,  # expressions without errors do not need it
+    )
 
-    return explain_condition_slip(text, tokens, token)
+    return explain_condition_mistake(text, tokens, token)
 
 
 def _explain_other_language(text: str, token: Token) -> str | None:

@@ -34,9 +34,9 @@ from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.references import expand_references
-from audience.planning.event_slips import find_event_slips
+from audience.planning.event_mistakes import find_event_mistakes
+from audience.planning.likely_mistakes import find_likely_mistakes, find_limit_problems
 from audience.planning.planner import default_timezone
-from audience.planning.slips import find_limit_problems, find_slips
 
 if TYPE_CHECKING:  # text is checked without an index too
     from audience.index.device_index import DeviceIndex
@@ -78,7 +78,7 @@ def lint(
     expr = bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles, asked.zone)
-    problems = [*find_slips(expr, asked.local_time), *find_event_slips(expr, asked)]
+    problems = [*find_likely_mistakes(expr, asked.local_time), *find_event_mistakes(expr, asked)]
     problems += _find_logic_problems(unify_values(expr, catalog, roles, asked.zone), catalog)
     if catalog is not None:
         problems += _find_unknown_names(expr, catalog, known_types=roles)

@@ -134,7 +134,7 @@ def are_disjoint(conditions: Iterable[ValueQuery], zone: ZoneInfo) -> bool:
 
 
 def _operand_problem(atom: ValueQuery, value: str) -> Problem:
-    from audience.index.schema.value_slips import suggest_day  # questions without errors do not need it
+    from audience.index.schema.value_mistakes import suggest_day  # questions without errors do not need it
 
     if isinstance(atom, Within):
         message = f"{value!r:.80} is not a day, like 2020-04-08 or 20200408"

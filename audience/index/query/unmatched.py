@@ -1,4 +1,4 @@
-"""Find tags, ids and ranges of an expression that no device has: legal, but often slips."""
+"""Find tags, ids and ranges of an expression that no device has: legal, but often mistakes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

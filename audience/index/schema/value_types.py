@@ -302,14 +302,14 @@ def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortK
 
 
 def _suggest_value(query: Tag | Compare | Within, value_type: ValueType) -> str | None:
-    from audience.index.schema import value_slips  # questions without errors do not need it
+    from audience.index.schema import value_mistakes  # questions without errors do not need it
 
     value = query.day if isinstance(query, Within) else query.value
     if value_type.has_days:
-        return value_slips.suggest_day(query, value)
+        return value_mistakes.suggest_day(query, value)
     if isinstance(query, Within) or not value_type.is_ordered:
         return None
-    suggest = value_slips.suggest_version if value_type.compares_text else value_slips.suggest_number
+    suggest = value_mistakes.suggest_version if value_type.compares_text else value_mistakes.suggest_number
     return suggest(query, value)
 
 

@@ -1,4 +1,4 @@
-"""Find conditions about events that no device fits: legal, but often slips."""
+"""Find conditions about events that no device fits: legal, but often mistakes."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Explain the likely slips in conditions about events: a misplaced `where` or window, and words of plain English."""
+"""Explain likely mistakes in conditions about events: a misplaced `where` or window, and words of plain English."""
 
 from collections.abc import Sequence
 
@@ -33,11 +33,11 @@ WORDS_BEHIND = {  # words behind the brackets of an event, and what to write ins
 }
 
 
-def explain_event_slip(tokens: Sequence[Token], token: Token) -> str | None:
+def explain_event_mistake(tokens: Sequence[Token], token: Token) -> str | None:
     """Return the hint for *token*, which the grammar does not allow behind *tokens*; None if it is not about events.
 
     >>> from audience.language.grammar import tokenize
-    >>> explain_event_slip([*tokenize("did(purchase)")], Token("NAME", "twice"))
+    >>> explain_event_mistake([*tokenize("did(purchase)")], Token("NAME", "twice"))
     'write did(purchase) >= 3 for at least 3 times, = 3 or <= 3; did(purchase) within 3 days for a time'
     """
     opened = find_open_call(tokens)

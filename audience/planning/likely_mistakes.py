@@ -1,4 +1,4 @@
-"""Find likely slips in patterns, thresholds, limits and days, which are valid on their own."""
+"""Find likely mistakes in patterns, thresholds, limits and days, which are valid on their own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,10 +26,10 @@ from audience.language.event_atoms import read_number
 from audience.language.patterns import read_pattern
 from audience.language.printer import quote_name, render
 
-FAR_YEARS = 20  # a later day than so many years from now is probably a slip
+FAR_YEARS = 20  # a later day than so many years from now is probably a mistake
 
 
-def find_slips(expr: Expr, now: datetime) -> Iterator[Problem]:
+def find_likely_mistakes(expr: Expr, now: datetime) -> Iterator[Problem]:
     """Yield a problem for each pattern without a wildcard, term that counts twice, and day in the far future.
 
     Args:
@@ -38,13 +38,13 @@ def find_slips(expr: Expr, now: datetime) -> Iterator[Problem]:
 
     >>> from audience.language.parser import parse
     >>> expr = parse('city matches "Rome" OR at least 2 of (a, b, a) OR expires within 7 days of 2206-11-28')
-    >>> [problem.code for problem in find_slips(expr, datetime(2026, 11, 28))]
+    >>> [problem.code for problem in find_likely_mistakes(expr, datetime(2026, 11, 28))]
     ['plain-pattern', 'repeated-term', 'far-future']
     """
     for node in walk_operands(expr):
         match node:
             case Did(events=events) | Aggregate(events=events) | EventMoment(events=events):
-                yield from () if events.where is None else find_slips(events.where, now)
+                yield from () if events.where is None else find_likely_mistakes(events.where, now)
             case Matches():
                 yield from _find_plain_pattern(node)
             case Threshold():

@@ -1,4 +1,4 @@
-"""Find likely slips in conditions about events: windows that no event is in, and `where` that no event fits."""
+"""Find likely mistakes in conditions about events: windows that no event is in, and `where` that no event fits."""
 
 from collections.abc import Iterator
 from datetime import UTC
@@ -16,7 +16,7 @@ from audience.language.windows import Window
 from audience.language.zones import count_microseconds
 
 
-def find_event_slips(expr: Expr, asked: AsOf) -> Iterator[Problem]:
+def find_event_mistakes(expr: Expr, asked: AsOf) -> Iterator[Problem]:
     """Yield a problem for each window in which no event can be, and each `where` that no event or every one fits.
 
     Args:
@@ -26,18 +26,18 @@ def find_event_slips(expr: Expr, asked: AsOf) -> Iterator[Problem]:
     >>> from audience.language.as_of import read_as_of
     >>> from audience.language.parser import parse
     >>> expr = parse("did(a) from 2026-11-11 to 2026-11-01 OR did(a where x:1 AND x:2) OR did(a) after 2026-11-28")
-    >>> [problem.code for problem in find_event_slips(expr, read_as_of("2026-11-28T09:00"))]
+    >>> [problem.code for problem in find_event_mistakes(expr, read_as_of("2026-11-28T09:00"))]
     ['empty-window', 'empty-where', 'future-window']
     """
     atoms = dict.fromkeys(node for node in walk_operands(expr) if isinstance(node, EventAtom))
     for atom in atoms:
         window = atom.window if isinstance(atom, EventMoment) else atom.events.window
-        yield from _find_window_slips(atom, window, asked)
+        yield from _find_window_mistakes(atom, window, asked)
         if atom.events.where is not None:
-            yield from _find_where_slips(atom, atom.events.where)
+            yield from _find_where_mistakes(atom, atom.events.where)
 
 
-def _find_window_slips(atom: EventAtom, window: Window | None, asked: AsOf) -> Iterator[Problem]:
+def _find_window_mistakes(atom: EventAtom, window: Window | None, asked: AsOf) -> Iterator[Problem]:
     found = find_window_range(window)
     if found is None:
         return
@@ -59,7 +59,7 @@ def _is_in_future(window: WindowRange, asked: AsOf) -> bool:
             return low.scale == "instant" and low.units > count_microseconds(asked.moment.astimezone(UTC))
 
 
-def _find_where_slips(atom: EventAtom, where: Expr) -> Iterator[Problem]:
+def _find_where_mistakes(atom: EventAtom, where: Expr) -> Iterator[Problem]:
     """Yield a problem if no event fits *where*, or every one; an event has one value of a property."""
     types = frozenset(node.type for node in walk(where) if hasattr(node, "type")) - {UNTYPED}
     constraints = AttributeConstraints(exclusive=types)

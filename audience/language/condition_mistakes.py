@@ -1,4 +1,4 @@
-"""Explain the likely slips in conditions of attributes: words of plain English and SQL, times, and misplaced signs."""
+"""Explain likely mistakes in conditions of attributes: words of plain English and SQL, times, and misplaced signs."""
 
 import re
 import unicodedata
@@ -60,11 +60,11 @@ DIGITS = re.compile(r"[0-9]+")
 VALUE = re.compile(r"[0-9]+(\.[0-9]+)*|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-def explain_condition_slip(text: str, tokens: Sequence[Token], token: Token) -> str | None:
-    """Return the hint for *token*, which the grammar does not allow behind *tokens*; None if it is no known slip.
+def explain_condition_mistake(text: str, tokens: Sequence[Token], token: Token) -> str | None:
+    """Return the hint for *token*, which the grammar does not allow behind *tokens*; None if it is no known mistake.
 
     >>> from audience.language.grammar import tokenize
-    >>> explain_condition_slip("active today", [*tokenize("active")], Token("NAME", "today", 7, 12))
+    >>> explain_condition_mistake("active today", [*tokenize("active")], Token("NAME", "today", 7, 12))
     'write active = today'
     """
     last = tokens[-1] if tokens else Token("", "")
