@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import DeviceIndex, ExpressionError, parse, plan, render
+from audience.index.schema.column_roles import ColumnRoles, infer_columns, validate_roles
 from audience.testing.oracle import OracleDevice, is_inside
 from audience.vendors import vendor_names
 
@@ -20,6 +21,25 @@ TABLE = pl.DataFrame(
         "tags": [["vip"], ["vip", "key"], [], []],
     }
 )
+
+
+class UnreadNames(list):
+    """Names of vendors that nobody may ask for, as that loads the vendors."""
+
+    def __iter__(self):
+        raise AssertionError("all vendors were loaded")
+
+    __contains__ = __iter__
+
+
+def test_vendors_are_loaded_only_for_columns_named_like_theirs():
+    schema = {"registration_id": pl.String(), "device_id": pl.String(), "age": pl.Int64(), "tags": pl.List(pl.String)}
+    for names in (UnreadNames(["tpns"]), ["tpns"]):
+        roles = ColumnRoles(tokens={"registration_id": "registration_id"})
+        validate_roles(schema, roles, names)
+        assert [column.name for column in infer_columns(schema, roles, names)][:2] == ["registration_id", "device_id"]
+    with pytest.raises(AssertionError, match="all vendors were loaded"):
+        infer_columns({**schema, "tpns_token": pl.String()}, ColumnRoles(tokens={}), UnreadNames(["tpns"]))
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ from audience.language.ast import Expr, Ids
 from audience.language.parser import to_expr
 from audience.language.segments import expand_segments
 from audience.progress import Progress, ignore_progress
-from audience.vendors import vendor_names
+from audience.vendors import VendorNames
 
 if TYPE_CHECKING:  # object stores are for few
     from audience.index.ingest.shared.staged_build import StagedBuild
@@ -147,7 +147,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
                 source,
                 folder,
                 roles,
-                vendor_names(),
+                VendorNames(),
                 options=options,
                 replace=may_replace,
                 progress=progress,

@@ -1,13 +1,13 @@
 """Push vendors: each is a module or package here, or an entry point of another package."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from audience.argument_types import check_arguments
 from audience.errors import AudienceError, DeliveryError, PlanError, Problem
@@ -49,6 +49,24 @@ def vendor_names(can: Capability | None = None) -> list[str]:
     (True, False, False)
     """
     return sorted(name for name, vendor in _load_records().items() if _is_capable(vendor, can))
+
+
+class VendorNames(Sequence[str]):
+    """Names of all vendors, sorted, for which the vendors are loaded when the first name is asked for.
+
+    >>> list(VendorNames()) == vendor_names(), VendorNames()[-1]
+    (True, 'xiaomi')
+    """
+
+    def __len__(self) -> int:
+        return len(vendor_names())
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        return vendor_names()[place]
 
 
 @check_arguments

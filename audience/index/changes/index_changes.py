@@ -37,7 +37,7 @@ from audience.language.ast import Expr
 from audience.language.id_files import list_ids
 from audience.language.parser import to_expr
 from audience.progress import Progress, ignore_progress
-from audience.vendors import vendor_names
+from audience.vendors import VendorNames
 
 
 @check_methods()
@@ -104,7 +104,7 @@ class IndexChanges:
             self.snapshot,
             source,
             roles,
-            vendor_names(),
+            VendorNames(),
             options=parse_read_arguments(reading, self.folder),
             new_columns=new,
             wait=wait,

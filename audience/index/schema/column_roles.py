@@ -10,6 +10,8 @@ from audience.index.schema.columns import GENERIC_ID_COLUMNS, KEY_COLUMN, Column
 from audience.language.attribute_names import UNTYPED, canonical_type
 from audience.language.suggest import did_you_mean
 
+VENDOR_COLUMN_ENDINGS = tuple(f"_{name}" for name in GENERIC_ID_COLUMNS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnRoles:
@@ -81,7 +83,7 @@ def validate_roles(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendor
         TableError: A vendor is unknown, or the table has no such column.
     """
     for vendor in roles.tokens:
-        if vendor not in (*vendors, *GENERIC_ID_COLUMNS, KEY_COLUMN):
+        if vendor not in (*GENERIC_ID_COLUMNS, KEY_COLUMN) and vendor not in vendors:
             hint = did_you_mean(vendor, vendors) or f"use one of {', '.join(vendors)}"
             raise TableError(Problem("unknown-vendor", f"unknown vendor {vendor!r}", hint=hint))
     for name in roles.required_columns():
@@ -111,9 +113,9 @@ def infer_columns(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors
 
 def _infer_column(name: str, dtype: pl.DataType, vendors: Sequence[str]) -> Column:
     """Infer the role of a column from its name, else from its type."""
-    id_columns = {f"{vendor}_{generic}": vendor for vendor in vendors for generic in GENERIC_ID_COLUMNS}
-    if name in GENERIC_ID_COLUMNS or name in id_columns:
-        return Column(name, "id", id_columns.get(name, name))
+    id_name = _find_id_name(name, vendors)
+    if id_name is not None:
+        return Column(name, "id", id_name)
     match name:
         case "alias" | "account" | "live_activity_id":
             return Column(name, name, name)
@@ -123,6 +125,18 @@ def _infer_column(name: str, dtype: pl.DataType, vendors: Sequence[str]) -> Colu
             hint = f"name what separates its tags, as in --split '{name}=,', or use --typed {name}"
             raise TableError(Problem("not-a-list", f"column {name!r} is text, not a list of tags", hint=hint))
     return _infer_by_dtype(name, dtype)
+
+
+def _find_id_name(name: str, vendors: Sequence[str]) -> str | None:
+    """Return the vendor, or the generic name, of the ids in a column called *name*; None if it has no ids.
+
+    Vendors are loaded, which takes a while, only where the name ends as that of a column of theirs.
+    """
+    generic = name if name in GENERIC_ID_COLUMNS else None
+    if not name.endswith(VENDOR_COLUMN_ENDINGS):
+        return generic
+    id_columns = {f"{vendor}_{each}": vendor for vendor in vendors for each in GENERIC_ID_COLUMNS}
+    return id_columns.get(name, generic)
 
 
 def _infer_by_dtype(name: str, dtype: pl.DataType) -> Column:

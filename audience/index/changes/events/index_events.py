@@ -16,7 +16,7 @@ from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.query.event_stats import EventStats, collect_event_stats
 from audience.progress import Progress, ignore_progress
-from audience.vendors import vendor_names
+from audience.vendors import VendorNames
 
 
 @check_methods()
@@ -96,7 +96,7 @@ class IndexEvents(IndexChanges):
             self.snapshot,
             source,
             columns,
-            vendor_names(),
+            VendorNames(),
             options=parse_read_arguments(reading, self.folder),
             adding=AddOptions(
                 batch=batch,

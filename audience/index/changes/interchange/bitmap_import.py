@@ -34,7 +34,7 @@ from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.sources import READ_ERRORS
 from audience.index.schema.column_roles import ColumnRoles
 from audience.progress import Progress
-from audience.vendors import vendor_names
+from audience.vendors import VendorNames
 
 Positions = NDArray[np.uint32]
 ROW_SCHEMA = pl.Schema(BITMAP_SCHEMA | {"shard": pl.Int64(), "devices": pl.Int64()})
@@ -68,7 +68,7 @@ def import_bitmaps(folder: Path, path: Path, progress: Progress) -> None:
             _build_table(devices, {}, 0, content.columns).write_parquet(Path(spool) / "00000.parquet")
         roles = ColumnRoles(tokens={}, existing=tuple(column.column for column in content.columns))
         options = ReadOptions(timezone=content.timezone)
-        build_index(spool, path, roles, vendor_names(), options=options, replace=False, progress=progress)
+        build_index(spool, path, roles, VendorNames(), options=options, replace=False, progress=progress)
 
 
 def _require_new(path: Path) -> None:
