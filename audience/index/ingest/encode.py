@@ -1,12 +1,14 @@
 """Encoding of the columns of a shard as sorted ids and bitmaps.
 
-A row and the code of its value are packed into one integer; sorting these groups the rows of each value in ascending
-order. No faster way to many bitmaps was found. A column that lies in few runs is encoded from its runs.
+The rows of each value are grouped by its code. Where values are too many to be counted, a row and the code of its value
+are packed into one integer; sorting these groups the rows in ascending order. A column that lies in few runs is encoded
+from its runs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -32,12 +34,16 @@ from audience.index.storage.id_column import EncodedIdColumn, reorder_ids
 from audience.index.storage.id_lookup import sorted_unique
 from audience.index.storage.layout import BitSlicing
 from audience.index.storage.list_columns import flatten_lists, is_list
+from audience.index.storage.packed_words import mask_to_bitmap
 from audience.index.storage.shard_writer import EncodedAttribute
 from audience.language.attribute_names import UNTYPED
 
 DeviceTable: TypeAlias = dict[Column, pl.Series]  # a Boolean column has the tag of its name where it is true
 
 MAX_BITMAPS_PER_ATTRIBUTE = 4_096  # an attribute with more values is bit-sliced
+MAX_GROUPED_VALUES = 1 << 16  # of which the code of each, and 0 for null, has 16 bits
+BLOCK_CODES, MIN_CODES_PER_VALUE = 1 << 18, 64  # that are grouped at a time, and more where values are many
+MIN_MARKED, MARKED_RATIO = 1 << 10, 64  # rows of a value, one in so many, are marked among all, and not sorted
 MIN_ROWS_PER_RUN = 256  # a column whose runs are longer on average is encoded from its runs
 
 
@@ -225,7 +231,7 @@ def _group_rows_by_value(
     """Return the bitmap of the rows of each value."""
     if is_list(values):
         rows = np.repeat(row_order.new_of_old, _count_values(values))
-        return _build_bitmaps_by_sorting(dictionary.codes, rows, len(dictionary.values), len(values))
+        return _build_bitmaps(dictionary.codes, rows, len(dictionary.values), len(values))
     codes = row_order.sorted_codes.get(column)
     if len(dictionary.values) == 1:
         is_set = codes != 0 if codes is not None else (dictionary.codes != 0)[row_order.old_of_new]
@@ -237,7 +243,7 @@ def _group_rows_by_value(
         run_bounds = np.concatenate([[0], run_starts, [len(codes)]])
         return _build_bitmaps_from_runs(codes, run_bounds, len(dictionary.values))
     rows = np.arange(len(codes), dtype=np.uint32)
-    return _build_bitmaps_by_sorting(codes, rows, len(dictionary.values), len(codes))
+    return _build_bitmaps(codes, rows, len(dictionary.values), len(codes))
 
 
 def _build_bitmaps_from_runs(
@@ -249,6 +255,61 @@ def _build_bitmaps_from_runs(
         if stop > start and (code := int(codes[start])):
             bitmaps[code - 1].add_range(start, stop)
     return bitmaps
+
+
+def _build_bitmaps(
+    codes: NDArray[np.uint32], rows: NDArray[np.uint32], value_count: int, row_count: int
+) -> list[BitMap]:
+    """Build the bitmaps of the values from the codes, 0 for null, and the row of each code."""
+    build = _build_bitmaps_by_grouping if value_count < MAX_GROUPED_VALUES else _build_bitmaps_by_sorting
+    return build(codes, rows, value_count, row_count)
+
+
+def _build_bitmaps_by_grouping(
+    codes: NDArray[np.uint32], rows: NDArray[np.uint32], value_count: int, row_count: int
+) -> list[BitMap]:
+    """Build the bitmaps of values whose codes have 16 bits, in a third of the time of sorting.
+
+    codes, in blocks     2     0     1     2  |  1     2
+    rows                 0     3     1     2  |  4     5
+    grouped              3     1   0:2        |  4   5      one block after the other, in the cache of the processor
+    """
+    length = max(BLOCK_CODES, value_count * MIN_CODES_PER_VALUE)
+    blocks = [
+        _group_rows(codes[first : first + length], rows[first : first + length], value_count)
+        for first in range(0, max(len(codes), 1), length)
+    ]
+    return [_rows_to_bitmap(parts, row_count) for parts in zip(*blocks, strict=True)]
+
+
+def _group_rows(codes: NDArray[np.uint32], rows: NDArray[np.uint32], value_count: int) -> Iterator[NDArray[np.uint32]]:
+    """Return the rows of each value. NumPy sorts short codes by counting them.
+
+    >>> [rows.tolist() for rows in _group_rows(np.array([2, 0, 2], dtype=np.uint32), np.arange(3), 2)]
+    [[], [0, 2]]
+    """
+    short = codes.astype(np.uint8 if value_count < 1 << 8 else np.uint16)
+    order = np.argsort(short, kind="stable")
+    starts = np.searchsorted(short[order], np.arange(1, value_count + 1, dtype=short.dtype)).tolist()
+    grouped = rows[order]
+    return (grouped[start:stop] for start, stop in pairwise([*starts, len(grouped)]))
+
+
+def _rows_to_bitmap(parts: Sequence[NDArray[np.uint32]], row_count: int) -> BitMap:
+    """Return the bitmap of the rows of all *parts*, in any order, out of *row_count*.
+
+    >>> _rows_to_bitmap([np.array([3, 1], dtype=np.uint32), np.array([0], dtype=np.uint32)], 4)
+    BitMap([0, 1, 3])
+    """
+    count = sum(map(len, parts))
+    if count < MIN_MARKED or count * MARKED_RATIO < row_count:
+        rows = np.concatenate(parts)
+        rows.sort()
+        return rows_to_bitmap(rows)
+    mask = np.zeros(row_count, dtype=np.bool_)
+    for part in parts:
+        mask[part] = True
+    return mask_to_bitmap(mask)
 
 
 def _build_bitmaps_by_sorting(

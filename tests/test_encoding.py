@@ -1,0 +1,45 @@
+"""Bitmaps of values, however their rows are found, against plain grouping."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience.index.ingest import encode
+
+
+@st.composite
+def coded_rows(draw) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Draw the codes and rows of a column, the number of its values, and that of its rows.
+
+    A row may have several values, one of them twice, or none; a value may have many rows, a few, or none.
+    """
+    row_count = draw(st.sampled_from([1, 63, 65_536, 70_000]))
+    value_count = draw(st.sampled_from([1, 2, 255, 256, 300]))
+    random = np.random.default_rng(draw(st.integers(0, 1 << 20)))
+    count = draw(st.sampled_from([0, 5, 2_000, 20_000]))
+    often, codes = random.integers(0, value_count, 1), random.integers(0, value_count + 1, count)
+    codes[random.random(count) < draw(st.sampled_from([0, 0.5, 1]))] = often
+    rows = random.integers(0, row_count, count)
+    return codes.astype(np.uint32), rows.astype(np.uint32), value_count, row_count
+
+
+@given(
+    column=coded_rows(),
+    marked_ratio=st.sampled_from([0, 64, 1 << 20]),
+    block_codes=st.sampled_from([1, 1_000, 1 << 18]),
+)
+@pytest.mark.parametrize("grouped_values", [0, 256, 1 << 16])
+def test_each_value_has_its_rows(grouped_values, column, marked_ratio, block_codes):
+    codes, rows, value_count, row_count = column
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "MAX_GROUPED_VALUES", grouped_values)
+        patch.setattr(encode, "MARKED_RATIO", marked_ratio)
+        patch.setattr(encode, "MIN_MARKED", 1)
+        patch.setattr(encode, "BLOCK_CODES", block_codes)
+        patch.setattr(encode, "MIN_CODES_PER_VALUE", 1)
+        bitmaps = encode._build_bitmaps(codes, rows, value_count, row_count)
+    expected: dict[int, set[int]] = {}
+    for code, row in zip(codes.tolist(), rows.tolist(), strict=True):
+        expected.setdefault(code, set()).add(row)
+    assert [set(bitmap) for bitmap in bitmaps] == [expected.get(code, set()) for code in range(1, value_count + 1)]
