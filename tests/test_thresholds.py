@@ -184,6 +184,16 @@ def test_packed_words_are_lossless(rows):
     assert packed_words.mask_to_bitmap(mask) == rows
 
 
+@given(rows=bitmaps(), wanted=st.lists(st.integers(0, ROW_COUNT + 70_000) | st.sampled_from([0, (1 << 32) - 1])))
+@pytest.mark.parametrize("masked_ratio", [0, 64, ROW_COUNT])
+def test_rows_are_looked_up_in_any_order(masked_ratio, rows, wanted):
+    asked = [*wanted, *(row ^ 1 for row in wanted), *list(rows)[:100]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_words, "MASKED_RATIO", masked_ratio)
+        found = packed_words.contains_rows(rows, np.array(asked, dtype=np.uint32))
+    assert found.tolist() == [row in rows for row in asked]
+
+
 def test_no_rows_have_no_words():
     assert packed_words.mask_to_bitmap(np.zeros(0, dtype=np.bool_)) == BitMap()
     assert thresholds.add_words([RowSet(BitMap()), RowSet(BitMap())], 2, 0, exactly=True) == BitMap()

@@ -9,14 +9,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
-from audience.index.storage import arrow_file, bitmaps, id_column, id_lookup, polars_bridge, single_ids
-from audience.index.storage.bitmaps import BitMap, RowNumbers
+from audience.index.storage import arrow_file, bitmaps, id_column, id_lookup, packed_words, polars_bridge, single_ids
+from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import MAX_SINGLE_IDS
 from audience.language.ast import Ids
 from audience.language.attribute_names import UNTYPED
 
+POSITION_BITS = 32  # of an id among those that are looked for, below its row
 MATCH_SCHEMA = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
 
@@ -73,8 +74,11 @@ def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFra
     positions, rows = id_lookup.find_candidate_rows(table, hashes)
     if not len(rows):
         return no_matches
-    by_row = np.argsort(rows)
-    rows, places = rows[by_row], order[positions[by_row]]
+    rows, positions = _sort_by_row(rows, positions)
+    if shard.deleted is not None:
+        is_live = ~packed_words.contains_rows(shard.deleted, rows)
+        rows, positions = rows[is_live], positions[is_live]
+    places = order[positions]
     at = pl.Series(places.astype(np.uint32))
     candidates = pl.DataFrame({"row": rows, "id": ids.gather(at), "at": at})
     has_id = _compare_bytes(shard, column, rows, places, hashed)
@@ -83,9 +87,15 @@ def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFra
         is_list = isinstance(stored.schema["stored"], pl.List)
         is_equal = pl.col("id").is_in("stored") if is_list else pl.col("id") == pl.col("stored")
         has_id = stored.select(is_equal).to_series()
-    if shard.deleted is not None:
-        has_id &= ~_is_deleted(candidates["row"], shard)
     return candidates.filter(has_id)
+
+
+def _sort_by_row(rows: RowNumbers, positions: NDArray[np.int64]) -> tuple[RowNumbers, NDArray[np.int64]]:
+    """Return *rows* in rising order, each with its position: a number of both is sorted, as in `sort_hashes`."""
+    packed = rows.astype(np.uint64) << np.uint64(POSITION_BITS) | positions.astype(np.uint64)
+    packed.sort()
+    in_order = (packed >> np.uint64(POSITION_BITS)).astype(np.uint32)
+    return in_order, (packed & np.uint64((1 << POSITION_BITS) - 1)).astype(np.int64)
 
 
 def _compare_bytes(
@@ -107,11 +117,6 @@ def _find_single_ids(shard: Shard, column: IdColumn, identifiers: Sequence[str])
         for row in single_ids.find_rows(identifier, [column], shard)
     ]
     return pl.DataFrame(sorted(matches), schema=MATCH_SCHEMA, orient="row")
-
-
-def _is_deleted(rows: pl.Series, shard: Shard) -> pl.Series:
-    deleted = bitmaps.bitmap_to_rows(shard.deleted or BitMap())
-    return pl.Series(np.isin(rows.to_numpy(), deleted), dtype=pl.Boolean)
 
 
 def find_duplicate_ids(

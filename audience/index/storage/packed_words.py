@@ -9,13 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from audience.index.storage import croaring
-from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap
+from audience.index.storage.bitmaps import (
+    MAX_ARRAY_CARDINALITY,
+    BitMap,
+    RowNumbers,
+    bitmap_to_rows,
+    rows_to_bitmap,
+)
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
 from audience.lazy_imports import np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MASKED_RATIO = 64  # rows are looked up in a mask of all rows if one in so many is asked for
 NO_RUN_COOKIE = 12346  # https://github.com/RoaringBitmap/RoaringFormatSpec
 
 WordBytes: TypeAlias = "NDArray[np.uint8]"  # of packed words; they need not be aligned, and may be read-only
@@ -67,6 +74,26 @@ def bitmap_to_mask(bitmap: BitMap, row_count: int) -> NDArray[np.bool_]:
     words = np.empty(word_count(row_count), dtype="<u8")
     fill_words(bitmap, words)
     return np.unpackbits(words.view(np.uint8), count=row_count, bitorder="little").view(np.bool_)
+
+
+def contains_rows(bitmap: BitMap, rows: RowNumbers) -> NDArray[np.bool_]:
+    """Return which of *rows*, in any order and perhaps beyond all rows of a shard, are in *bitmap*.
+
+    `np.isin` hashes all rows of a bitmap of which not many are asked for, which takes up to a thousand times as long.
+
+    >>> contains_rows(BitMap([1, 5, 7]), np.array([7, 2, 1, 9], dtype=np.uint32)).tolist()
+    [True, False, True, False]
+    """
+    if not bitmap:
+        return np.zeros(len(rows), dtype=np.bool_)
+    end = bitmap.max() + 1
+    if len(rows) * MASKED_RATIO >= end:
+        return bitmap_to_mask(bitmap, end + 1)[np.minimum(rows, end)]
+    found = bitmap_to_rows(rows_to_bitmap(rows) & bitmap)
+    is_found = np.zeros(len(rows), dtype=np.bool_)
+    if len(found):
+        is_found = found[np.minimum(np.searchsorted(found, rows), len(found) - 1)] == rows
+    return is_found
 
 
 def mask_to_bitmap(mask: NDArray[np.bool_]) -> BitMap:

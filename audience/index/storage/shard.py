@@ -38,7 +38,7 @@ from audience.index.storage.layout import (
     StoredAttribute,
     shard_file,
 )
-from audience.index.storage.packed_words import WordBytes, fill_words, view_word_bytes
+from audience.index.storage.packed_words import WordBytes, contains_rows, fill_words, view_word_bytes
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.shard_group import ShardGroup
 from audience.index.storage.shard_numbers import ShardNumbers
@@ -429,7 +429,7 @@ class Shard:
         """
         rows, is_present = self.numbers.find(numbers)
         if self.deleted:
-            is_present &= ~np.isin(rows, bitmaps.bitmap_to_rows(self.deleted))
+            is_present &= ~contains_rows(self.deleted, rows)
         return rows[is_present], is_present
 
     @cached_property

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
-from audience.index.storage import bitmaps, id_column, id_search, polars_bridge
+from audience.index.storage import id_column, id_search, packed_words, polars_bridge
 from audience.index.storage.device_numbers import Numbers, number_type
 from audience.index.storage.id_lookup import HASH_MASK, HashTable, rows_of_table
 from audience.index.storage.shard import SPARSE_RATIO, Shard
@@ -57,7 +57,7 @@ def _find_many(shards: Sequence[Shard], column: IdColumn, ids: pl.Series, found:
     def find_in_shard(shard: Shard) -> None:
         at, rows = _find_candidates(shard.read_hash_table(column), in_order)
         if shard.deleted:
-            is_live = ~np.isin(rows, bitmaps.bitmap_to_rows(shard.deleted))
+            is_live = ~packed_words.contains_rows(shard.deleted, rows)
             at, rows = at[is_live], rows[is_live]
         given = positions[at]
         is_same = (ids.gather(given) == polars_bridge.read_ids(shard, column).gather(rows)).fill_null(False).to_numpy()
