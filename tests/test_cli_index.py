@@ -57,7 +57,7 @@ def test_update_changes_and_adds_devices(audience, small):
 
 REJECTED_UPDATES = {
     "an empty file": ("", "more.csv is empty"),
-    "no id column": ("name,level\nr1,9\n", "no-id"),
+    "no id column": ("name,level\nr1,9\n", "hint: call it registration_id, as the index does"),
     "a duplicate id": ("registration_id,level\nr1,9\nr1,8\n", "duplicate-id"),
     "a missing id": ("registration_id,level\n,9\n", "missing-id"),
     "an unknown column": ("registration_id,levle\nr1,9\n", "did you mean level?"),

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from audience import DeviceIndex, TableError
+from audience import DeviceIndex, ExpressionError, TableError
 
 ROWS = {"registration_id": ["r1", "r2", "r3"], "x": ["{}", "", None]}
 TYPED = {"numbers": ("30", "x = 30"), "dates": ("2020-04-08", "x = 2020-04-08"), "versions": ("1.2", "x = 1.2")}
@@ -82,3 +82,77 @@ def test_lists_beside_text_in_ndjson_are_not_split(tmp_path):
     (tmp_path / "x.ndjson").write_text("\n".join(lines))
     with pytest.raises(TableError, match="not a list: row 1"):
         DeviceIndex.build(tmp_path / "x.ndjson", tmp_path / "index", split={"tags": ","})
+
+
+LISTS = {
+    "interests": ["a b", "c"],
+    "alias": ["x", "y"],
+    "account": ["q"],
+    "n": ["1", "2.5"],
+    "d": ["2020-04-08", "2021-04-08"],
+    "v": ["1.2", "1.10"],
+    "platform": ["iOS", "android"],
+    "tags": ["vip", "new"],
+}
+ROLES = {
+    "typed": ["interests", "platform"],
+    "numbers": ["n"],
+    "dates": ["d"],
+    "versions": ["v"],
+    "account": "account",
+    "alias": "alias",
+}
+
+
+def shard_bytes(path):
+    return {file.name: file.read_bytes() for file in sorted((path / "shards").iterdir())}
+
+
+def test_split_columns_of_every_role_are_those_of_lists(tmp_path):
+    ids = pl.DataFrame({"registration_id": ["r1", "r2", "r3"]})
+    lists = {name: pl.Series([values, values[:1], []], dtype=pl.List(pl.String)) for name, values in LISTS.items()}
+    texts = {name: [f" {' ; '.join(values)} ", values[0], ";"] for name, values in LISTS.items()}
+    DeviceIndex.build(ids.with_columns(**lists), tmp_path / "lists", **ROLES, tags=["tags"])
+    for format_, write in WRITERS.items():
+        table = write(ids.with_columns(**{name: pl.Series(values) for name, values in texts.items()}), tmp_path)
+        DeviceIndex.build(table, tmp_path / format_, **ROLES, split=dict.fromkeys(LISTS, ";"))
+        assert shard_bytes(tmp_path / format_) == shard_bytes(tmp_path / "lists"), format_
+
+
+def test_alias_is_split_by_its_name_also_in_updates(tmp_path):
+    table = pl.DataFrame({"registration_id": ["r1"], "alias": ["x;y"], "interests": ["a"]})
+    index = DeviceIndex.build(table, tmp_path / "index", split={"alias": ";", "interests": ";"}, typed=["interests"])
+    assert [index.count(expr) for expr in ("alias(y)", "interests:a")] == [1, 1]
+    index.update(pl.DataFrame({"registration_id": ["r1"], "alias": ["z;x"], "interests": ["a;b"]}))
+    assert [index.count(expr) for expr in ("alias(y)", "alias(z)", "interests:b")] == [0, 1, 1]
+
+
+def test_an_export_with_lists_is_read_back(tmp_path, audience):
+    table = pl.DataFrame(
+        {"registration_id": ["r1", "r2"], "alias": [["x", "y"], ["z"]], "interests": [["a", "b"], ["b"]]}
+    )
+    index = DeviceIndex.build(table, tmp_path / "typed", typed=["interests"])
+    code, _, _ = audience("export", str(tmp_path / "typed"), "everyone", "-o", str(tmp_path / "x.csv"))
+    again = DeviceIndex.build(
+        tmp_path / "x.csv", tmp_path / "again", typed=["interests"], split={"interests": ";", "alias": ";"}
+    )
+    columns = ["registration_id", "alias", "interests"]
+    frames = [each.resolve("everyone").to_frame(columns).sort("registration_id") for each in (index, again)]
+    assert (code, frames[0].equals(frames[1])) == (0, True)
+
+
+def test_ids_of_one_device_are_not_split(tmp_path):
+    table = pl.DataFrame({"registration_id": ["r1"], "user": ["a;b"]})
+    with pytest.raises(TableError, match="two-roles"):
+        DeviceIndex.build(table, tmp_path / "index", tokens={"tpns": "user"}, split={"user": ";"})
+
+
+@pytest.mark.parametrize("expr", ["interests:a", "interests is null", 'interests matches "a*"', "alias(x)", "v >= 1.2"])
+def test_sql_refuses_split_columns_of_other_roles_than_tags(expr, tmp_path):
+    table = pl.DataFrame({name: ["r1"] for name in ("registration_id", "interests", "alias", "v", "tags")})
+    split = dict.fromkeys(("interests", "alias", "tags", "v"), ";")
+    table = table.with_columns(v=pl.lit("1.2"))
+    index = DeviceIndex.build(table, tmp_path / "index", typed=["interests"], versions=["v"], split=split)
+    with pytest.raises(ExpressionError, match=r"not-in-sql: .*is split in the index"):
+        index.to_sql(expr)
+    assert "STRING_SPLIT" in index.to_sql("r1").sql

@@ -103,7 +103,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             numbers: Columns of numbers.
             dates: Columns of days or timestamps.
             versions: Columns of versions.
-            split: Separators of columns of strings that hold several tags.
+            split: Separators of columns of strings that hold several values: tags, unless they have another role.
             ignore: Columns to leave out.
             replace: Replace an index in *path*.
             allow_loss: What the replaced index may lose: "devices", so that it has none, and "names", tags and

@@ -53,6 +53,8 @@ def cast_column(values: pl.Series, column: Column, zone: ZoneInfo = UTC_ZONE, fi
         TableError: A value does not fit the role.
     """
     values = arrays_to_lists(values)
+    if column.separator is not None and isinstance(values.dtype, pl.String | pl.Categorical | pl.Enum):
+        values = _split_strings(values.cast(pl.String), column, column.separator)
     _reject_unprintable_dates(values, column, first_row)
     if column.role == "date" and has_zone(values):
         values = _to_wall_clock(values, column, zone, first_row)
@@ -225,23 +227,25 @@ def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     if values.dtype.is_numeric():
         message = f"column {name!r} holds numbers, not tags"
         raise TableError(Problem("not-a-list", message, hint=f"--typed {name}, or make it true and false"))
-    if column.separator is None or is_list(values):
-        return _to_strings(values, column)
-    strings = _to_strings(values, column)
-    _reject_written_lists(strings, column, column.separator)
-    parts = strings.str.split(column.separator).list.eval(pl.element().str.strip_chars())
-    return _map_values(parts, null_if_empty)
+    return _to_strings(values, column)
+
+
+def _split_strings(strings: pl.Series, column: Column, separator: str) -> pl.Series:
+    """Return lists of the parts of *strings* that are not empty, without outer blanks."""
+    _reject_written_lists(strings, column, separator)
+    parts = strings.str.split(separator).list.eval(pl.element().str.strip_chars())
+    return parts.list.eval(pl.element().filter(pl.element() != ""))
 
 
 def _reject_written_lists(strings: pl.Series, column: Column, separator: str) -> None:
-    """Raise InvalidRowsError for lists as JSON and databases write them: their brackets would be parts of tags."""
+    """Raise InvalidRowsError for lists as JSON and databases write them: their brackets would be parts of values."""
     inner = strings.str.strip_chars().str.extract(BRACKETS_PATTERN).str.strip_chars()
     has_brackets = inner.str.contains(r"[\[\]{}]")  # as has [vip],[new], which is no list
     is_list_text = inner.str.contains(QUOTED_PATTERN) | (
         ~has_brackets & ((inner == "") | inner.str.contains(separator, literal=True))
     )
     if is_list_text.any():
-        reason = f"column {column.name_in_table!r} should hold tags with {separator!r} between them, not a list"
+        reason = f"column {column.name_in_table!r} should hold values with {separator!r} between them, not a list"
         hint = f"write a{separator}b without brackets and quotes, or make the column one of lists, as in Parquet"
         raise InvalidRowsError(Problem("bad-value", reason, hint=hint), reason, is_list_text, strings)
 

@@ -1,12 +1,12 @@
 """Role of each column of a device table, inferred from its name and type or set by the user."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.index.schema.columns import GENERIC_ID_COLUMNS, KEY_COLUMN, Column, Role
+from audience.index.schema.columns import GENERIC_ID_COLUMNS, KEY_COLUMN, SHARED_ID_ROLES, Column, Role
 from audience.language.attribute_names import UNTYPED, canonical_type
 from audience.language.suggest import did_you_mean
 
@@ -19,7 +19,7 @@ class ColumnRoles:
 
     Attributes:
         tokens: Columns of device ids by vendor or by generic id name.
-        separators: Separator between the tags of a string column, by column name.
+        separators: Separator between the values of a string column, by column name: tags, unless it has another role.
         existing: Columns of the index that is being updated.
     """
 
@@ -52,15 +52,23 @@ class ColumnRoles:
     def _iter_explicit(self) -> Iterable[Column]:
         for name, source in self.tokens.items():
             yield Column(source, "id", name)
-        if self.alias:
-            yield Column(self.alias, "alias", "alias")
-        if self.account:
-            yield Column(self.account, "account", "account")
         separators = self.separators or {}
-        for source in dict.fromkeys((*self.tags, *separators)):
+        attributes = [(source, role) for role, sources in self._attributes().items() for source in sources]
+        named = {*self.tags, *(source for source, _ in attributes)}
+        shared_ids = self._shared_ids(separators.keys() - named)
+        for source, role in shared_ids:
+            yield Column(source, role, role, separators.get(source))
+        split = [source for source in separators if source not in named and source not in dict(shared_ids)]
+        for source in dict.fromkeys((*self.tags, *split)):
             yield Column(source, "tags", UNTYPED, separators.get(source))
-        for role, sources in self._attributes().items():
-            yield from (Column(source, role, canonical_type(source)) for source in sources)
+        for source, role in attributes:
+            yield Column(source, role, canonical_type(source), separators.get(source))
+
+    def _shared_ids(self, split: Container[str]) -> list[tuple[str, Role]]:
+        """Return the columns of ids that devices share: those that are named, and those of *split* by their names."""
+        named: list[tuple[str | None, Role]] = [(self.alias, "alias"), (self.account, "account")]
+        by_name: list[tuple[str, Role]] = [(role, role) for role in SHARED_ID_ROLES if role in split]
+        return list(dict.fromkeys([*((source, role) for source, role in named if source), *by_name]))
 
     def _attributes(self) -> Mapping[Role, tuple[str, ...]]:
         return {"string": self.strings, "number": self.numbers, "date": self.dates, "version": self.versions}
@@ -105,10 +113,17 @@ def infer_columns(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors
         if name not in roles.ignore
     ]
     if not any(column.role == "id" for column in columns):
-        hint = f"name one with --token COLUMN, or call it {' or '.join(GENERIC_ID_COLUMNS)}"
-        raise TableError(Problem("no-id", "no column holds the ids of devices", hint=hint))
+        raise TableError(Problem("no-id", "no column holds the ids of devices", hint=_hint_at_ids(roles)))
     require_unique_names(columns)
     return columns
+
+
+def _hint_at_ids(roles: ColumnRoles) -> str:
+    """Return what a table without ids of devices needs; that of an update, the name that the index knows."""
+    known = [column.name_in_table for column in roles.existing if column.role == "id"]
+    if known:
+        return f"call it {' or '.join(known)}, as the index does"
+    return f"name one with --token COLUMN, or call it {' or '.join(GENERIC_ID_COLUMNS)}"
 
 
 def _infer_column(name: str, dtype: pl.DataType, vendors: Sequence[str]) -> Column:

@@ -58,7 +58,7 @@ class Column:
         name_in_table: Name of the column in the table.
         role: Kind of data in the column.
         name: Name in expressions; of a column of device ids, the vendor or the generic id name.
-        separator: Separator between the tags of a string column.
+        separator: Separator between the values of a string column that is read as a list.
         has_cut_moments: Whether moments of the column were cut to days in the time zone of the index.
     """
 

@@ -34,7 +34,7 @@ class SqlColumn:
         type: Its type in the database; `unknown` is written so that each type which its role allows gives the answer of
             the index, or an error of the database.
         is_list: Whether it has lists of values.
-        separator: Separator of the tags in a text.
+        separator: Separator of the values in a text that the index has split.
         scale: Number of decimal places of a number; None if it is a binary floating-point number.
         holds_moments: Whether days were cut from moments.
     """
@@ -184,7 +184,7 @@ def _has_lists(column: Column, snapshot: Snapshot) -> bool:
 
 def _make_id_column(column: Column, type_: SqlType, snapshot: Snapshot) -> SqlColumn:
     is_list = any(shard.has_id_lists(column.id_column) for shard in snapshot.shards)
-    return SqlColumn(column.name_in_table, column.role, type_, is_list=is_list)
+    return SqlColumn(column.name_in_table, column.role, type_, is_list=is_list, separator=column.separator)
 
 
 def _find_scale(column: Column, type_: SqlType, snapshot: Snapshot) -> int | None:

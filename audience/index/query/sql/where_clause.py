@@ -135,24 +135,31 @@ def _find_problems(atom: Atom, source: _Source) -> list[Problem]:
     """Return why SQL cannot say *atom* exactly."""
     match atom:
         case Ids() | Has():
-            return []
+            return _find_split_columns(atom, source)
         case Tag():
-            return _find_unknown_zones(atom, source)
+            return [*_find_split_columns(atom, source), *_find_unknown_zones(atom, source)]
         case Limit() | Top():
             reason = "a condition of SQL tests each row by itself, and not how many others there are"
         case Sample() | Split():
             reason = "SQL does not hash the ids of devices as the index does"
         case Matches(type=type_):
             if type_ != PLATFORM_TYPE:
-                return []
+                return _find_split_columns(atom, source)
             reason = "the index has platforms under other names than the table"
         case Compare() | Within() | Between() | Anniversary():
-            return [*_find_odd_versions(atom, source), *_find_unknown_zones(atom, source)]
+            split = _find_split_columns(atom, source)
+            return split or [*_find_odd_versions(atom, source), *_find_unknown_zones(atom, source)]
         case Did() | Aggregate() | EventMoment():
             reason = "the table of devices has no events"
         case _:
             reason = "SQL has no words for it here"
     return [_refuse(atom, reason)]
+
+
+def _find_split_columns(atom: Tag | Ids | Has | Condition, source: _Source) -> list[Problem]:
+    """Return a problem if *atom* asks about a column that the index has split, other than one of tags."""
+    split = [each.name for each in source.columns_of(atom) if each.separator is not None and each.role != "tags"]
+    return [_refuse(atom, f"the column {name!r} is split in the index, and not in the table") for name in split]
 
 
 def _refuse(atom: Atom, reason: str, hint: str = EXPORT_HINT) -> Problem:
