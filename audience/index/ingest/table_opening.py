@@ -27,6 +27,7 @@ from audience.index.ingest.text.column_profile import (
     DECIMAL_ID_PATTERN,
     SCIENTIFIC_ID_PATTERN,
     WHOLE_ID_PATTERN,
+    ColumnCounts,
     count_columns,
 )
 from audience.index.ingest.text.column_types import ColumnType, TypeFinder
@@ -164,29 +165,18 @@ def _inspect_text(
     validate_roles(dict.fromkeys(names, pl.String()), roles, vendors)
     _require_several_columns(scanned, names, roles)
     untyped = [name for name in names if name not in roles.ignore and _is_untyped(name, roles, options)]
-    counts, other = count_columns(scanned.lazy_frame, untyped, _other_counts(names, roles, explicit))
-    types = {
-        name: TypeFinder(
-            name,
-            counts[name],
-            scanned.lazy_frame,
-            places.describe,
-            options.zone,
-            options.date_formats.get(name),
-            options.date_formats.get(""),
-            log.is_rejecting,
-        ).find_type(explicit[name].role if name in explicit else None)
-        for name in untyped
-    }
+    versions, ids = _unusual_versions(names, roles, explicit), _id_counts(names, roles, explicit)
+    counts, other = count_columns(scanned.lazy_frame, untyped, versions | ids)  # no column is both
+    types = _find_types(scanned, counts, places, explicit, options, log)
     schema = {name: types[name].dtype if name in types else pl.String() for name in names}
     columns = infer_columns(schema, roles, vendors)
-    columns = _demote_versions(columns, {name[8:]: values for name, values in other.items() if name[:8] == "version:"})
+    columns = _demote_versions(columns, {name: other[name] for name in versions})
     moments = {name for name in untyped if counts[name].moments or counts[name].zoned}
     columns = _mark_cut_moments(columns, moments)
     native = {name: type_.dtype for name, type_ in types.items() if type_.parse is None}
     numbers = [name for name, column in explicit.items() if column.role == "number"]
     stripped = {name: Conversion(_strip, "numbers") for name in numbers}
-    spoilt = {name[4:]: _find_spoilt_ids(value) for name, value in other.items() if name[:4] == "ids:"}
+    spoilt = {name: _find_spoilt_ids(other[name]) for name in ids}
     return SourceTable(
         lazy_frame=scan_text_files(scanned.text_files, native),
         format=scanned.format,
@@ -199,6 +189,30 @@ def _inspect_text(
         spoilt_ids={name: pattern for name, pattern in spoilt.items() if pattern is not None},
         readings=tuple(_describe_text(column, types, explicit) for column in columns),
     )
+
+
+def _find_types(
+    scanned: ScannedSource,
+    counts: Mapping[str, ColumnCounts],
+    places: RowPlaces,
+    explicit: Mapping[str, Column],
+    options: ReadOptions,
+    log: BadRowLog,
+) -> dict[str, ColumnType]:
+    """Return the type of each column of *counts*, by its values and its explicit role."""
+    return {
+        name: TypeFinder(
+            name,
+            column_counts,
+            scanned.lazy_frame,
+            places.describe,
+            options.zone,
+            options.date_formats.get(name),
+            options.date_formats.get(""),
+            log.is_rejecting,
+        ).find_type(explicit[name].role if name in explicit else None)
+        for name, column_counts in counts.items()
+    }
 
 
 def _strip(text: pl.Expr) -> pl.Expr:
@@ -215,20 +229,25 @@ def _is_untyped(name: str, roles: ColumnRoles, options: ReadOptions) -> bool:
     return not stays_text(name, roles)
 
 
-def _other_counts(names: Sequence[str], roles: ColumnRoles, explicit: Mapping[str, Column]) -> dict[str, pl.Expr]:
-    """Return what else is counted: versions that only a parser can accept, and ids that a spreadsheet has changed."""
+def _unusual_versions(names: Sequence[str], roles: ColumnRoles, explicit: Mapping[str, Column]) -> dict[str, pl.Expr]:
+    """Return the values of each column of versions that only a parser can accept."""
+    return {
+        name: distinct_unusual_versions(exact_column(name))
+        for name in names
+        if name not in roles.ignore and name not in explicit and is_version_name(name)
+    }
+
+
+def _id_counts(names: Sequence[str], roles: ColumnRoles, explicit: Mapping[str, Column]) -> dict[str, pl.Expr]:
+    """Return the numbers of ids by their form, for each column of ids; a spreadsheet may have changed some."""
     counts = {}
     for name in names:
-        if name in roles.ignore:
-            continue
         is_id = explicit[name].is_id if name in explicit else stays_text(name, roles) and not is_version_name(name)
-        if is_id:
+        if is_id and name not in roles.ignore:
             text = exact_column(name).str.strip_chars()
             patterns = {"scientific": SCIENTIFIC_ID_PATTERN, "decimal": DECIMAL_ID_PATTERN, "whole": WHOLE_ID_PATTERN}
             found = [text.str.contains(pattern).sum().alias(key) for key, pattern in patterns.items()]
-            counts[f"ids:{name}"] = pl.struct((text != "").sum().alias("present"), *found)
-        elif name not in explicit and is_version_name(name):
-            counts[f"version:{name}"] = distinct_unusual_versions(exact_column(name))
+            counts[name] = pl.struct((text != "").sum().alias("present"), *found)
     return counts
 
 
