@@ -154,48 +154,82 @@ def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool
     Raises:
         DeliveryError: The folder is damaged, or a native request lists one of the ids.
     """
-    requests = open_requests(folder)
-    pattern, wanted = compile_ids(ids), set(ids)
-    natives = [orjson.dumps(requests.native_payload(number)) for number in range(requests.native_count)]
-    if any(pattern.search(native) for native in natives):
-        hint = "cancel its run and emit again without the id, then remove the folder"
-        raise DeliveryError(Problem("native-id", f"{folder}: a native request names a forgotten id", hint=hint))
+    requests, pattern, wanted = open_requests(folder), compile_ids(ids), set(ids)
+    natives = _load_natives(requests, pattern)
     listed = [identifier for chunk in _iter_ids(requests) for identifier in chunk]
     positions = {position: identifier for position, identifier in enumerate(listed) if identifier in wanted}
-    manifest_bytes = (folder / MANIFEST_FILE).read_bytes()
+    old_manifest = orjson.loads((folder / MANIFEST_FILE).read_bytes())
     skipped = (folder / SKIPPED_FILE).read_bytes() if (folder / SKIPPED_FILE).is_file() else b""
-    manifest, mentions = redact_texts(orjson.loads(manifest_bytes), pattern)
+    manifest, mentions = redact_texts(old_manifest, pattern)
     mentions += len(pattern.findall(skipped))
     if not positions and not mentions:
         return None
-    if keeps_positions:
-        kept = [make_placeholder(at) if at in positions else identifier for at, identifier in enumerate(listed)]
-        parts = requests.parts
-    else:
-        kept = [identifier for identifier in listed if identifier not in wanted]
-        parts = tuple(_shrink_parts(requests.parts, sorted(positions)))
+    kept, parts = (
+        _put_placeholders(requests, listed, positions) if keeps_positions else _drop_ids(requests, listed, positions)
+    )
     lines = PartLines(parts, requests.vendor.max_ids)
     files = _write_lists(natives, kept, lines, requests.vendor)
-    entries = [_describe(name, data) for name, data in files.items()]
-    devices = skipped.splitlines(keepends=True)
-    kept_devices = [device for device in devices if orjson.loads(device).get("device") not in wanted]
     if skipped:
-        files[SKIPPED_FILE] = b"".join(pattern.sub(REDACTED.encode(), device) for device in kept_devices)
-        entries.append(_describe(SKIPPED_FILE, files[SKIPPED_FILE]))
-        manifest["skipped_count"] = len(kept_devices)
-    removed = len(listed) - len(kept) + len(devices) - len(kept_devices)
+        files[SKIPPED_FILE] = _redact_skipped(skipped, pattern, wanted)
+        manifest["skipped_count"] = _count_lines(files[SKIPPED_FILE])
+    removed_ids = len(listed) - len(kept)
+    removed_devices = removed_ids + _count_lines(skipped) - _count_lines(files.get(SKIPPED_FILE, b""))
     manifest |= {
-        "files": entries,
+        "files": [_describe(name, data) for name, data in files.items()],
         "id_count": len(kept),
         "batches": len(lines),
-        "devices": manifest["devices"] - removed,
-        "messaged_count": requests.messaged_count - (len(listed) - len(kept)),
+        "devices": manifest["devices"] - removed_devices,
+        "messaged_count": requests.messaged_count - removed_ids,
     }
     if requests.division is not None:
         manifest["parts"] = [part.to_json() for part in parts]
-    old_names = {entry["name"] for entry in orjson.loads(manifest_bytes)["files"]}
     files[MANIFEST_FILE] = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-    return RedactedFolder(folder, positions, mentions, files, tuple(sorted(old_names - files.keys())))
+    removed_files = {entry["name"] for entry in old_manifest["files"]} - files.keys()
+    return RedactedFolder(folder, positions, mentions, files, tuple(sorted(removed_files)))
+
+
+def _load_natives(requests: RequestFolder, pattern: re.Pattern[bytes]) -> list[bytes]:
+    """Return the native requests.
+
+    Raises:
+        DeliveryError: One of them matches *pattern*.
+    """
+    natives = [orjson.dumps(requests.native_payload(number)) for number in range(requests.native_count)]
+    if any(pattern.search(native) for native in natives):
+        hint = "cancel its run and emit again without the id, then remove the folder"
+        raise DeliveryError(
+            Problem("native-id", f"{requests.folder}: a native request names a forgotten id", hint=hint)
+        )
+    return natives
+
+
+def _put_placeholders(
+    requests: RequestFolder, ids: Sequence[str], positions: Collection[int]
+) -> tuple[list[str], Sequence[Part]]:
+    """Return *ids* with placeholders at *positions*, and the parts, which are unchanged."""
+    return [
+        make_placeholder(at) if at in positions else identifier for at, identifier in enumerate(ids)
+    ], requests.parts
+
+
+def _drop_ids(
+    requests: RequestFolder, ids: Sequence[str], positions: Collection[int]
+) -> tuple[list[str], Sequence[Part]]:
+    """Return *ids* without those at *positions*, and the parts that are left."""
+    kept = [identifier for at, identifier in enumerate(ids) if at not in positions]
+    return kept, tuple(_shrink_parts(requests.parts, sorted(positions)))
+
+
+def _redact_skipped(skipped: bytes, pattern: re.Pattern[bytes], ids: Collection[str]) -> bytes:
+    """Return the lines of skipped devices without those of *ids*, and with other mentions of ids replaced."""
+    lines = skipped.splitlines(keepends=True)
+    return b"".join(
+        pattern.sub(REDACTED.encode(), line) for line in lines if orjson.loads(line).get("device") not in ids
+    )
+
+
+def _count_lines(data: bytes) -> int:
+    return len(data.splitlines())
 
 
 def make_placeholder(position: int) -> str:
