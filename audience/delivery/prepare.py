@@ -221,11 +221,38 @@ def build_cost_input(
 def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK, max_unknown: float | None = None) -> None:
     """Write the message and the ledger of a new run, which stops at a share of *max_unknown* unknown ids.
 
-    Raises DeliveryError if the folder has a run, or another process is creating one.
+    Raises:
+        DeliveryError: The folder has a run, or another process is creating one.
     """
-    folder = prepared.requests.folder
-    message_json = message_to_json(prepared.message)
-    run = Run(
+    folder, message_json = prepared.requests.folder, message_to_json(prepared.message)
+    run = _make_run(prepared, message_json, clock, MAX_UNKNOWN_SHARE if max_unknown is None else max_unknown)
+    batches = plan_run_batches(prepared, clock.wall())
+    left_out, problem = map(asdict, prepared.left_out), problem_to_json(ALL_LEFT_OUT)
+    with hold_create_lock(folder):
+        reject_existing_run(folder)
+        _remove_leftovers(folder)
+        try:
+            with atomic_new_file(folder / LEDGER_FILE) as temp_file:
+                create_ledger(temp_file, run, prepared.parts, batches, left_out, problem)
+                atomic_write(folder / MESSAGE_FILE, message_json)
+                _audit_send(prepared, run)
+        except AudienceError:
+            _remove_leftovers(folder)
+            raise
+    log_activity(
+        "run-created",
+        run=run.id,
+        vendor=run.vendor,
+        method=run.method,
+        native=run.native_count,
+        ids=run.id_count,
+        left_out=len(prepared.left_out),
+    )
+
+
+def _make_run(prepared: PreparedRun, message_json: bytes, clock: Clock, max_unknown: float) -> Run:
+    """Return the record of a new run for the ledger."""
+    return Run(
         id=str(uuid4()),
         vendor=prepared.requests.vendor.name,
         method=prepared.method.name,
@@ -238,31 +265,7 @@ def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK, max_unknown: 
         created_at=clock.wall(),
         policies=prepared.policies.to_json(),
         schedule=prepared.schedule.to_json(),
-        max_unknown=MAX_UNKNOWN_SHARE if max_unknown is None else max_unknown,
-    )
-    parts = prepared.parts
-    batches = plan_run_batches(prepared, clock.wall())
-    left_out, problem = map(asdict, prepared.left_out), problem_to_json(ALL_LEFT_OUT)
-    with hold_create_lock(folder):
-        reject_existing_run(folder)
-        _remove_leftovers(folder)
-        try:
-            with atomic_new_file(folder / LEDGER_FILE) as temp_file:
-                create_ledger(temp_file, run, parts, batches, left_out, problem)
-                atomic_write(folder / MESSAGE_FILE, message_json)
-                _audit_send(prepared, run)
-        except AudienceError:
-            _remove_leftovers(folder)
-            raise
-
-    log_activity(
-        "run-created",
-        run=run.id,
-        vendor=run.vendor,
-        method=run.method,
-        native=run.native_count,
-        ids=run.id_count,
-        left_out=len(prepared.left_out),
+        max_unknown=max_unknown,
     )
 
 
