@@ -91,6 +91,16 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class _Word:
+    """Word at a position, from *start* up to *end*; *typed* is the part before the position, without quotes."""
+
+    start: int
+    end: int
+    typed: str
+    is_quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Position in a text: the word there, and what the grammar allows in its place.
 
@@ -164,26 +174,25 @@ def find_place(text: str, position: int) -> Place | None:
     word = _find_word(text, position)
     if word is None:
         return None
-    start, end, typed, is_quoted = word
     try:
-        tokens = [*tokenize(text[:start])]
+        tokens = [*tokenize(text[: word.start])]
     except (UnexpectedCharacters, ExpressionError):
         return None
     second_words = _find_second_words(tokens)
     if second_words:
-        return Place(start, end, typed, is_quoted, "nothing", words=second_words)
+        return Place(word.start, word.end, word.typed, word.is_quoted, "nothing", words=second_words)
     accepted = find_accepted(tokens)
     if accepted is None:
         return None
     subject, attribute, names = _find_subject(tokens, accepted)
-    if typed.startswith("@") and subject != "term":
+    if word.typed.startswith("@") and subject != "term":
         subject = "nothing"
     event = find_event(tokens)
     if event:
         subject = "property" if subject == "term" else subject
         accepted -= WORDS_OUTSIDE_WHERE
     words = _list_words(tokens, accepted)
-    return Place(start, end, typed, is_quoted, subject, attribute, names, words, event)
+    return Place(word.start, word.end, word.typed, word.is_quoted, subject, attribute, names, words, event)
 
 
 def find_event(tokens: Sequence[Token]) -> str:
@@ -202,8 +211,8 @@ def find_event(tokens: Sequence[Token]) -> str:
     return ""
 
 
-def _find_word(text: str, position: int) -> tuple[int, int, str, bool] | None:
-    """Return the start, the end and the typed part of the word at *position*, and whether it is in quotes."""
+def _find_word(text: str, position: int) -> _Word | None:
+    """Return the word at *position*; None in a comment."""
     quoted_from, at = -1, 0
     while at < position:
         if text[at] == "#" and quoted_from < 0 and (not at or text[at - 1].isspace()):
@@ -219,13 +228,13 @@ def _find_word(text: str, position: int) -> tuple[int, int, str, bool] | None:
     if quoted_from >= 0:
         typed = text[quoted_from + 1 : position].replace('\\"', '"').replace("\\\\", "\\")
         start = quoted_from - (quoted_from > 0 and text[quoted_from - 1] == "@")
-        return start, _find_quote_end(text, position), ("@" if start < quoted_from else "") + typed, True
+        return _Word(start, _find_quote_end(text, position), ("@" if start < quoted_from else "") + typed, True)
     start = end = position
     while start and _is_in_name(text[start - 1]):
         start -= 1
     while end < len(text) and _is_in_name(text[end]):
         end += 1
-    return start, end, text[start:position], False
+    return _Word(start, end, text[start:position], False)
 
 
 def _find_quote_end(text: str, position: int) -> int:

@@ -75,14 +75,23 @@ class FieldProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldRule:
+    """Rule of a field beside its type; *expected* is the rule in words."""
+
+    kind: ProblemKind
+    expected: str
+    is_met: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
-    """One line of a table; *steps* is its path, *checks* are its rules beside the type, in the order of the line."""
+    """One line of a table; *steps* is its path, *rules* are its rules beside the type, in the order of the line."""
 
     steps: tuple[str, ...]
     types: tuple[str, ...]
     json_type: str
     is_required: bool
-    checks: tuple[tuple[ProblemKind, str, Callable[[Any], bool]], ...]
+    rules: tuple[FieldRule, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +232,9 @@ def _field_problems(value: Any, field: Field, path: str, table: FieldTable) -> I
         if not _TYPE_CHECKS[field.json_type](value):
             yield FieldProblem("json", path, f"text with a JSON {field.json_type}")
             return
-    for kind, words, is_met in field.checks:
-        if not is_met(value):
-            yield FieldProblem(kind, path, words)
+    for rule in field.rules:
+        if not rule.is_met(value):
+            yield FieldProblem(rule.kind, path, rule.expected)
             return
     has_lines = field.steps in table.children
     if isinstance(value, dict | list) and (has_lines or (field.types == ("object",) and not field.json_type)):
@@ -264,29 +273,29 @@ def _parse_field(line: str) -> Field:
     json_type = words.pop(0) if types == ("json",) else ""
     if unknown := {*types, json_type} - {*_TYPE_CHECKS, ""}:
         raise ValueError(f"unknown type {min(unknown)!r} in {line!r}")
-    checks = [_parse_rule(word, line) for word in words if word != "required"]
+    rules = [_parse_rule(word, line) for word in words if word != "required"]
     if tilde:
-        checks.append(("pattern", pattern.strip(), _matches(pattern.strip())))
-    return Field(tuple(_STEP.findall(path)), types, json_type, "required" in words, tuple(checks))
+        rules.append(FieldRule("pattern", pattern.strip(), _matches(pattern.strip())))
+    return Field(tuple(_STEP.findall(path)), types, json_type, "required" in words, tuple(rules))
 
 
-def _parse_rule(word: str, line: str) -> tuple[ProblemKind, str, Callable[[Any], bool]]:
+def _parse_rule(word: str, line: str) -> FieldRule:
     if word == "nonempty":
-        return "empty", "not empty", bool
+        return FieldRule("empty", "not empty", bool)
     if word == "https":
-        return "pattern", "a URL of https", _matches("https://.+")
+        return FieldRule("pattern", "a URL of https", _matches("https://.+"))
     if word.startswith("="):
         values = word[1:].split("|")
-        return "value", f"one of {', '.join(values)}", lambda value: _value_text(value) in values
+        return FieldRule("value", f"one of {', '.join(values)}", lambda value: _value_text(value) in values)
     if match := _SIZE.fullmatch(word):
         measure, maximum = match[1], int(match[2])
         kind: ProblemKind = "bytes" if measure == "bytes" else "chars" if measure == "chars" else "items"
-        return kind, word, lambda value: _measure_size(value, measure) <= maximum
+        return FieldRule(kind, word, lambda value: _measure_size(value, measure) <= maximum)
     if match := _RANGE.fullmatch(word):
         low, high = (
             float(end) if end else sign * float("inf") for end, sign in zip(match.groups(), (-1, 1), strict=True)
         )
-        return "range", word, lambda value: not isinstance(value, int | float) or low <= value <= high
+        return FieldRule("range", word, lambda value: not isinstance(value, int | float) or low <= value <= high)
     raise ValueError(f"unknown rule {word!r} in {line!r}")
 
 

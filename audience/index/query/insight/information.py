@@ -12,6 +12,8 @@ nothing.
 #   members           60        30     10      groups that share no device
 #   others           200       600    200
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from audience.index.query.insight.comparison import Counts, GroupCounts, GroupSizes, Ratios
@@ -22,14 +24,22 @@ ROUNDING = 1e-9  # of what is unknown, which sums of logarithms may be wrong by
 SPREAD = 12  # standard deviations of a Poisson distribution beyond which nothing is left of it
 
 
-def separate_groups(counts: GroupCounts, sizes: GroupSizes) -> tuple[Counts, int, Counts, int]:
-    """Return the counts and sizes of two groups that share no device: the members, and the rest of the base.
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Number of devices of a group, and how many of them have each value."""
+
+    size: int
+    counts: Counts
+
+
+def _separate_groups(counts: GroupCounts, sizes: GroupSizes) -> tuple[_Group, _Group]:
+    """Return two groups that share no device: the members, and the rest of the base.
 
     If all of the base are members, they are compared with the rest of the members.
     """
     if sizes.others:
-        return counts.members, sizes.members, counts.base - counts.shared, sizes.others
-    return counts.members - counts.shared, sizes.members - sizes.shared, counts.base, sizes.base
+        return _Group(sizes.members, counts.members), _Group(sizes.others, counts.base - counts.shared)
+    return _Group(sizes.members - sizes.shared, counts.members - counts.shared), _Group(sizes.base, counts.base)
 
 
 def measure_evidence(counts: GroupCounts, sizes: GroupSizes) -> Ratios:
@@ -42,11 +52,11 @@ def measure_evidence(counts: GroupCounts, sizes: GroupSizes) -> Ratios:
     >>> [round(float(root), 1) for root in measure_evidence(counts, GroupSizes(100, 1_100, 100))]
     [8.2, -2.6]
     """
-    first, first_size, second, second_size = separate_groups(counts, sizes)
-    if not first_size or not second_size:
-        return np.zeros(len(first))
-    information = _inform_of_value(first, first_size, second, second_size)
-    signs: Ratios = np.sign(first * second_size - second * first_size).astype(np.float64)
+    first, second = _separate_groups(counts, sizes)
+    if not first.size or not second.size:
+        return np.zeros(len(first.counts))
+    information = _inform_of_value(first, second)
+    signs: Ratios = np.sign(first.counts * second.size - second.counts * first.size).astype(np.float64)
     return signs * np.sqrt(2 * information)
 
 
@@ -59,21 +69,22 @@ def measure_information(counts: GroupCounts, sizes: GroupSizes, *, is_single_val
     >>> round(measure_information(counts, GroupSizes(100, 1_100, 100), is_single_valued=True), 3)
     0.098
     """
-    first, first_size, second, second_size = separate_groups(counts, sizes)
-    if not first_size or not second_size or not len(first):
+    first, second = _separate_groups(counts, sizes)
+    if not first.size or not second.size or not len(first.counts):
         return 0.0
-    total = first_size + second_size
-    unknown = first_size * np.log(total / first_size) + second_size * np.log(total / second_size)
+    total = first.size + second.size
+    unknown = first.size * np.log(total / first.size) + second.size * np.log(total / second.size)
     if not is_single_valued:
-        best = _inform_of_value(first, first_size, second, second_size).max()
-        expected = 0.5 + np.log(len(first))  # of the best of so many values, approximately
+        best = _inform_of_value(first, second).max()
+        expected = 0.5 + np.log(len(first.counts))  # of the best of so many values, approximately
         return _adjust(best, expected, unknown)
-    expected = _expect_by_chance(first + second, int(first.sum()), int(second.sum()))
-    missing = first_size - first.sum(), second_size - second.sum()
+    with_value = int(first.counts.sum()), int(second.counts.sum())
+    expected = _expect_by_chance(first.counts + second.counts, *with_value)
+    missing = first.size - with_value[0], second.size - with_value[1]
     expected += 0.5 if any(missing) else 0.0  # of having a value or none
-    first, second = np.append(first, missing[0]), np.append(second, missing[1])
-    found = _inform_of_cells(first, first_size, total, first + second)
-    found += _inform_of_cells(second, second_size, total, first + second)
+    first_cells, second_cells = np.append(first.counts, missing[0]), np.append(second.counts, missing[1])
+    found = _inform_of_cells(first_cells, first.size, total, first_cells + second_cells)
+    found += _inform_of_cells(second_cells, second.size, total, first_cells + second_cells)
     return _adjust(found.sum(), expected, unknown)
 
 
@@ -97,10 +108,10 @@ def _log(numerators: Counts, denominators: Ratios) -> Ratios:
     return np.log(quotients)
 
 
-def _inform_of_value(first: Counts, first_size: int, second: Counts, second_size: int) -> Ratios:
+def _inform_of_value(first: _Group, second: _Group) -> Ratios:
     """Return the information of having each value or not, in nats times the number of devices."""
-    total = first_size + second_size
-    cells = [(first, first_size, first + second), (second, second_size, first + second)]
+    total, totals = first.size + second.size, first.counts + second.counts
+    cells = [(group.counts, group.size, totals) for group in (first, second)]
     cells += [(size - count, size, total - totals) for count, size, totals in cells]
     return np.maximum(sum(_inform_of_cells(count, size, total, totals) for count, size, totals in cells), 0)
 
