@@ -210,7 +210,8 @@ class DiagramBuilder:
             sizes = len(node), len(result)
             self.total_nodes += sum(sizes)
             if self.total_nodes > MAX_TOTAL_NODES or sizes[0] * sizes[1] > MAX_NODE_PRODUCT:
-                raise ComplexityError(Problem("too-tangled", "the expression is too complex for a proof"))
+                hint = "simplify the expression"
+                raise ComplexityError(Problem("too-tangled", "the expression is too complex for a proof", hint=hint))
             result = operation(node, result)
         return result
 

@@ -158,7 +158,8 @@ def _open_states(path: str) -> Storage:
     """Open the storage of the index at *path*. Raises InvalidIndexError if there is none."""
     storage = open_storage(path)
     if not storage.exists():
-        raise InvalidIndexError(Problem("no-index", f"{path} does not exist"))
+        hint = "if the index was moved, pass --index PATH"
+        raise InvalidIndexError(Problem("no-index", f"the index {path} does not exist", hint=hint))
     return storage
 
 

@@ -292,7 +292,9 @@ def read_campaign_vendors(folder: Path) -> list[str]:
         raise DeliveryError(Problem("damaged-plan", message)) from error
     for vendor in vendors:
         if not (folder / vendor / MANIFEST_FILE).is_file():
-            raise DeliveryError(Problem("damaged-plan", f"{folder}: the requests for {vendor} are missing"))
+            hint = "put the folder back, or run `audience campaign` again into another one"
+            message = f"{folder / vendor}: the requests for {vendor} are missing"
+            raise DeliveryError(Problem("damaged-plan", message, hint=hint))
     return vendors
 
 

@@ -185,7 +185,8 @@ def _http_problem(status: int, path: str) -> Problem:
     """Return the problem of an error of the router or of the static files."""
     if status == 404:
         return Problem("unknown-path", f"there is nothing at {path!r:.80}", hint="GET /openapi.json lists all paths")
-    return Problem("bad-request", f"{path!r:.80} cannot be answered")
+    hint = "GET /openapi.json lists all paths with their methods"
+    return Problem("bad-request", f"the call of {path!r:.80} was refused with the status {status}", hint=hint)
 
 
 def _check_origin(origin: bytes, host: bytes) -> None:

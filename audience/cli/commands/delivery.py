@@ -120,7 +120,8 @@ def run_send(
     `audience run wait`, or by `audience resume` at its time.
     """
     if validate and not dry_run:
-        raise DeliveryError(Problem("bad-option", "--validate needs --dry-run"))
+        hint = "add --dry-run, or leave --validate out to send"
+        raise DeliveryError(Problem("bad-option", "--validate needs --dry-run", hint=hint))
     end_in_order_on_sigterm()
     content = read_message(message)
     limits = SafetyLimits(expected=expect, max_devices=max_devices, broadcast=broadcast)

@@ -146,7 +146,8 @@ class Ledger(SqliteFile):
         """Load the run of this ledger."""
         rows = self.query("load_run")
         if not rows:
-            raise LedgerError(Problem("bad-ledger", f"{self.path}: the table run is empty"))
+            hint = "put back the ledger of the run; without it the folder is not sent from again"
+            raise LedgerError(Problem("bad-ledger", f"{self.path}: the table run has no row", hint=hint))
         return Run(**dict(zip(Run.__dataclass_fields__, rows[0], strict=True)))
 
 

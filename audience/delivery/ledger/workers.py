@@ -49,7 +49,8 @@ def register_worker(ledger: Ledger) -> Iterator[int]:
     lock_file = ledger.path.with_name(name)
     with _try_file_lock(lock_file) as locked:
         if not locked:
-            raise DeliveryError(Problem("locked", f"{lock_file} is locked by another process"))
+            hint = "another program has locked the file; run the command again"
+            raise DeliveryError(Problem("locked", f"{lock_file} is locked by another process", hint=hint))
         with _open_count(count_file(lock_file)) as descriptor:
             with ledger.transaction():
                 ensure_not_copy(ledger)

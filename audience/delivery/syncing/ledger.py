@@ -70,7 +70,8 @@ class SyncLedger(SqliteFile):
         """Load the facts of the sync."""
         rows = self.query("load_sync")
         if not rows:
-            raise LedgerError(Problem("bad-ledger", f"{self.path}: the table sync is empty"))
+            hint = "run `audience sync` again: without its ledger, all changes of the last sync are made again"
+            raise LedgerError(Problem("bad-ledger", f"{self.path}: the table sync has no row", hint=hint))
         return SyncRecord(**dict(zip(SyncRecord.__dataclass_fields__, rows[0], strict=True)))
 
     def list_calls(self, state: str) -> list[int]:

@@ -197,7 +197,8 @@ def _hash_keys(chunk: DeviceTable, key_column: Column, first_row: int) -> Hashed
     keys, name = chunk[key_column], key_column.name_in_table
     if keys.null_count():
         rows = describe_rows(keys.is_null(), keys, first_row)
-        raise TableError(Problem("missing-id", f"column {name!r} holds no id: {rows}"))
+        hint = "give each row an id of this column"
+        raise TableError(Problem("missing-id", f"column {name!r} holds no id: {rows}", hint=hint))
     hashed = HashedIds(keys)
     if not hashed.are_distinct():
         rows = describe_rows(keys.is_duplicated(), keys, first_row)

@@ -151,14 +151,20 @@ def _read_question_at(call: Call, cursor: Cursor | None) -> tuple[Snapshot, Ques
     try:
         moment = datetime.fromisoformat(cursor.as_of)
     except ValueError:
-        raise HttpError(400, Problem("wrong-cursor", "this is not a cursor", path="body.cursor")) from None
+        hint = "send the header Audience-Cursor of the page before, as it is"
+        problem = Problem(
+            "wrong-cursor", f"the cursor has no moment: {cursor.as_of!r:.60}", path="body.cursor", hint=hint
+        )
+        raise HttpError(400, problem) from None
     return snapshot, replace(question, asked=replace(question.asked, moment=moment))
 
 
 def _choose_columns(body: ResolveBody, snapshot: Snapshot) -> dict[str, IdColumn]:
     """Return the columns of ids that are streamed, by the names of their fields."""
     if body.vendor is not None and body.columns is not None:
-        raise HttpError(400, Problem("bad-field", "columns and vendor exclude each other", path="body.columns"))
+        hint = "leave one of them out: with a vendor, the only column is token"
+        problem = Problem("bad-field", "columns and vendor exclude each other", path="body.columns", hint=hint)
+        raise HttpError(400, problem)
     try:
         if body.vendor is not None:
             return {"token": find_id_column(snapshot.id_columns, body.vendor)}

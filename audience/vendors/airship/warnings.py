@@ -43,7 +43,7 @@ def _android_warnings(own: Payload) -> Iterator[Problem]:
         hint = None if "notification_channel" in own else "name a channel, which has its sound"
         yield Problem("ignored", reason, path=f"{path}.sound", hint=hint)
     if "delay_while_idle" in own:
-        yield Problem("ignored", "Google ignores it since 2016", path=f"{path}.delay_while_idle")
+        yield Problem("ignored", "Google has ignored delay_while_idle since 2016", path=f"{path}.delay_while_idle")
 
 
 def _ios_warnings(own: Payload) -> Iterator[Problem]:

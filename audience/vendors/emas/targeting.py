@@ -214,7 +214,7 @@ def _tree_problems(expr: Expr) -> Iterator[Problem]:
         yield Problem("too-many", f"{count} tags; the maximum is {SHAPE.max_tags}")
     elif is_bounded(expr) and fit_to_shape(expr, SHAPE) is None:
         size = f"{SHAPE.max_operands} operands and {SHAPE.max_levels} levels of and/or"
-        yield Problem("too-large-a-tree", f"no normal form fits into {size}")
+        yield Problem("too-large-a-tree", f"the expression has no normal form of at most {size}")
 
 
 def _write_tags(expr: Expr) -> str:

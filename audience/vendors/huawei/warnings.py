@@ -30,7 +30,7 @@ def body_warnings(body: Payload) -> Iterator[Problem]:
         yield from _category_warnings(android.get("category"), f"{path}.category")
         yield from _notification_warnings(notification, f"{path}.notification")
     if android.get("urgency") == "HIGH":
-        yield Problem("near-limit", "HIGH needs a right that Huawei grants", path=f"{path}.urgency")
+        yield Problem("near-limit", "the urgency HIGH needs a permission of Huawei", path=f"{path}.urgency")
     if android.get("target_user_type") == 1:
         message = f"an app has {MAX_TEST_MESSAGES} test messages a day"
         yield Problem("near-limit", message, path=f"{path}.target_user_type")
@@ -63,4 +63,4 @@ def _notification_warnings(notification: Payload, path: str) -> Iterator[Problem
         message = "since Android 8 the channel decides on the sound"
         yield Problem("ignored", message, path=f"{path}.sound")
     if "ticker" in notification:
-        yield Problem("ignored", "since Android 5 no device shows it", path=f"{path}.ticker")
+        yield Problem("ignored", "since Android 5 no device has shown the ticker", path=f"{path}.ticker")

@@ -115,13 +115,15 @@ def push_problems(body: Payload, targets: Sequence[Payload], credentials: Creden
     if platform not in target_platforms(body):
         yield _platform_problem(platform)
     for kind in dict.fromkeys(str(target.get("audience_type")) for target in targets):
+        message = "TPNS does not take {} with the audience_type " + str(kind)
         for key in BULK_ONLY_FIELDS:
             if key in body and kind not in BULK_TYPES:
-                hint = "TPNS takes it for everyone and for tags only"
-                yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}", hint=hint)
+                hint = "leave it out; TPNS takes it for everyone and for tags only"
+                yield Problem("no-such-target", message.format(key), path=f"$.{key}", hint=hint)
         for key in ACCOUNT_ONLY_FIELDS:
             if key in body and kind not in ACCOUNT_TYPES:
-                yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}")
+                hint = "leave it out; TPNS takes it for accounts only"
+                yield Problem("no-such-target", message.format(key), path=f"$.{key}", hint=hint)
     yield from _account_problems(body, targets)
 
 

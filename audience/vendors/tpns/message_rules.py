@@ -60,7 +60,7 @@ def _silent_problems(body: Any) -> Iterator[Problem]:
                 yield Problem("missing-key", "'alert' is required", path=path)
         case "message":
             if not wakes_app:
-                yield Problem("missing-key", "'content-available' is required to be 1", path=path)
+                yield Problem("missing-key", "a silent message needs 'content-available': 1", path=path)
             for key in NON_SILENT_KEYS:
                 if key in aps:
                     yield Problem("excluded", f"a silent message has no {key}", path=f"{path}.{key}")
@@ -100,7 +100,8 @@ def _timestamp_problems(body: Any) -> Iterator[Problem]:
         yield Problem("past", f"{body['send_time']} has passed in Beijing", path="$.send_time", hint=hint)
     start, end = parse_timestamp(loop.get("startDate"), DATE_FORMAT), parse_timestamp(loop.get("endDate"), DATE_FORMAT)
     if start and end and end < start:
-        yield Problem("wrong-value", "it ends before it starts", path="$.loop_param.endDate")
+        message = f"the loop ends on {loop['endDate']}, before it starts on {loop['startDate']}"
+        yield Problem("wrong-value", message, path="$.loop_param.endDate")
 
 
 def parse_timestamp(value: Any, time_format: str) -> datetime | None:

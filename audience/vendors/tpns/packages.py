@@ -44,7 +44,8 @@ def build_upload(body: Payload, targets: Sequence[Payload], credentials: Credent
 def zip_ids(ids: Sequence[str]) -> bytes:
     """Build a zip of one text file with one id a line; the same ids always give the same bytes."""
     if invalid_ids := list(filter(is_invalid_line, ids)):
-        raise DeliveryError(Problem("no-line", f"{invalid_ids[0]!r} is not one line of a file"))
+        message = f"{invalid_ids[0]!r} cannot be a line of the file that is uploaded"
+        raise DeliveryError(Problem("no-line", message, hint="remove line breaks and blanks at the ends of the ids"))
     buffer = BytesIO()
     with ZipFile(buffer, "w") as file:
         file.writestr(ZipInfo(TEXT_NAME), "\n".join(ids).encode(), ZIP_DEFLATED, COMPRESSION_LEVEL)

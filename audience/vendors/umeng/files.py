@@ -28,7 +28,8 @@ def build_upload(body: Payload, targets: Sequence[Payload], credentials: Credent
     tokens = list_tokens(targets)
     content = "".join(f"{token}\n" for token in tokens)
     if content.splitlines() != tokens or not all(token and token == token.strip() for token in tokens):
-        raise DeliveryError(Problem("no-line", "one of the device tokens is not one line of a file"))
+        message = "a device token cannot be a line of the file that is uploaded"
+        raise DeliveryError(Problem("no-line", message, hint="remove line breaks and blanks at the ends of the tokens"))
     if len(content.encode()) > MAX_FILE_BYTES:
         message = f"{len(tokens):,} device tokens take more than {MAX_FILE_BYTES:,} bytes"
         raise DeliveryError(Problem("too-many", message, hint="send by listcast"))

@@ -50,7 +50,7 @@ def _text_problems(body: Any) -> Iterator[Problem]:
             hint = "give the message data, or a body" if is_silent else "give the message a title and a body"
             yield Problem("missing-key", f"{name!r} is required", path="$", hint=hint)
         elif isinstance(text, str) and not text.strip():
-            yield Problem("wrong-value", "a text is not blank", path=f"$.{name}")
+            yield Problem("wrong-value", f"expected a text that is not blank, got {text!r:.40}", path=f"$.{name}")
         elif isinstance(text, str) and count_chars(text) > maximum:
             message = f"{name} has {count_chars(text):,} characters; the maximum is {maximum:,}"
             yield Problem("too-long", message, path=f"$.{name}")
