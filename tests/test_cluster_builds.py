@@ -22,7 +22,7 @@ from audience.errors import LostClusterError
 from audience.index.ingest import build, encoded_shards
 from audience.index.ingest.shared import building
 from audience.index.ingest.shared.chunks import Chunk, group_chunks
-from audience.index.storage import id_lookup, polars_bridge
+from audience.index.storage import polars_bridge, sorted_hashes
 
 SHARD_ROWS = 40
 KILLED = -9
@@ -246,10 +246,10 @@ def test_head_compares_tables_of_hashes_in_ranges_and_reads_no_id(tmp_path, smal
         ranges.append(len(hashes))
         return hashes
 
-    monkeypatch.setattr(id_lookup, "sorted_unique", note_range)
+    monkeypatch.setattr(sorted_hashes, "sorted_unique", note_range)
     monkeypatch.setattr(polars_bridge, "read_ids_at", pytest.fail)
     DeviceIndex.build(messy_table(150), tmp_path / "shared", ignore=["alias"], cluster=ThisProcess())
-    assert ranges == [0] * id_lookup.PARTITIONS
+    assert ranges == [0] * sorted_hashes.PARTITIONS
 
 
 def test_folders_of_a_draft_are_private(lost):

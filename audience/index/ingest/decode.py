@@ -19,6 +19,7 @@ from audience.index.storage import arrow_file, bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.layout import BitSlicing, StoredAttribute
 from audience.index.storage.list_columns import as_lists, element_type, flatten_lists, is_list
+from audience.index.storage.number_sorting import sort_numbers
 from audience.index.storage.shard import Shard
 from audience.language.attribute_names import UNTYPED
 
@@ -185,8 +186,7 @@ def place_values(
     if len(positions) > MIN_PLACED * len(values):
         return _gather_lists(values, pl.Series(_list_values(positions_by_value, counts)), counts)
     value_index = np.repeat(np.arange(len(values), dtype=np.uint64), list(map(len, positions_by_value)))
-    pairs = positions.view(np.uint64) << np.uint64(32) | value_index
-    pairs.sort()
+    pairs = sort_numbers(positions.view(np.uint64) << np.uint64(32) | value_index)
     return _gather_lists(values, pl.Series(pairs & np.uint64(0xFFFFFFFF)), counts)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import value_type_of
-from audience.index.storage.id_lookup import sorted_unique
+from audience.index.storage.number_sorting import sorted_unique
 
 MAX_DENSE_RANGE = 1 << 22  # width of a range of numbers that is counted in a table of the whole range
 MAX_DECIMAL_PLACES = 6

@@ -31,9 +31,9 @@ from audience.index.storage import listed_ranks
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
 from audience.index.storage.device_numbers import DeviceNumbers, reorder_numbers
 from audience.index.storage.id_column import EncodedIdColumn, reorder_ids
-from audience.index.storage.id_lookup import sorted_unique
 from audience.index.storage.layout import BitSlicing
 from audience.index.storage.list_columns import flatten_lists, is_list
+from audience.index.storage.number_sorting import sort_numbers, sorted_unique
 from audience.index.storage.packed_words import mask_to_bitmap
 from audience.index.storage.shard_writer import EncodedAttribute
 from audience.language.attribute_names import UNTYPED
@@ -303,9 +303,7 @@ def _rows_to_bitmap(parts: Sequence[NDArray[np.uint32]], row_count: int) -> BitM
     """
     count = sum(map(len, parts))
     if count < MIN_MARKED or count * MARKED_RATIO < row_count:
-        rows = np.concatenate(parts)
-        rows.sort()
-        return rows_to_bitmap(rows)
+        return rows_to_bitmap(sort_numbers(np.concatenate(parts)))
     mask = np.zeros(row_count, dtype=np.bool_)
     for part in parts:
         mask[part] = True
@@ -326,10 +324,9 @@ def _build_bitmaps_by_sorting(
     packed: NDArray[Any] = codes.astype(np.uint32 if value_count.bit_length() + row_bits <= 32 else np.uint64)
     packed <<= packed.dtype.type(row_bits)
     packed |= rows
-    packed.sort()
+    packed = sort_numbers(packed)
     value_codes: NDArray[Any] = np.arange(1, value_count + 1, dtype=packed.dtype)
     starts = np.searchsorted(packed, value_codes << packed.dtype.type(row_bits)).tolist()
-    packed &= packed.dtype.type((1 << row_bits) - 1)
-    grouped_rows = packed.astype(np.uint32, copy=False)
+    grouped_rows = (packed & packed.dtype.type((1 << row_bits) - 1)).astype(np.uint32, copy=False)
     stops = [*starts[1:], len(grouped_rows)]
     return [rows_to_bitmap(grouped_rows[start:stop]) for start, stop in zip(starts, stops, strict=False)]

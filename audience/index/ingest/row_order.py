@@ -24,6 +24,7 @@ from audience.index.ingest.tag_order import (
     find_tag_matrix,
     rank_tags,
 )
+from audience.index.storage.number_sorting import sort_numbers
 
 ColumnKey = TypeVar("ColumnKey")
 
@@ -114,7 +115,7 @@ def choose_row_order(
     key = table.pack_keys(sort_key)
     key <<= np.uint64(row_bits)
     key |= np.arange(row_count, dtype=np.uint64)
-    key.sort()
+    key = sort_numbers(key)
     old_of_new = (key & np.uint64((1 << row_bits) - 1)).astype(np.uint32)
     new_of_old = np.empty(row_count, dtype=np.uint32)
     new_of_old[old_of_new] = np.arange(row_count, dtype=np.uint32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file, polars_bridge
 from audience.index.storage.id_lookup import HASH_MASK, HashTable
+from audience.index.storage.number_sorting import sort_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,7 @@ def build_hash_table(ids: pl.Series, rows: NDArray[np.uint32]) -> HashTable:
     if ids.null_count():
         present = ids.is_not_null()
         ids, rows = ids.filter(present), rows[present.to_numpy()]
-    table = hash_ids(ids) | rows
-    table.sort()
-    return table
+    return sort_numbers(hash_ids(ids) | rows)
 
 
 def reorder_ids(

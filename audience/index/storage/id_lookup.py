@@ -9,9 +9,8 @@ selects candidate rows; their ids are compared afterwards. XXH3 is fixed by its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from audience._fs.checksums import hash64
 from audience.index.storage.bitmaps import RowNumbers
@@ -22,12 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HashTable: TypeAlias = "NDArray[np.uint64]"
-IntT = TypeVar("IntT", bound="np.integer[Any]")
 
 ROW_BITS = 24
 ROW_MASK = (1 << ROW_BITS) - 1
 HASH_MASK: Any = (1 << 64) - (1 << ROW_BITS)  # an integer, which is of the type of the table that it is used with
-PARTITIONS = 64  # ranges of hashes that are compared one after the other, to limit memory
 MIXED_ENTRIES = 1 << 15  # that are mixed at a time
 MIX_INCREMENT = 0x9E3779B97F4A7C15
 MIX_STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -87,58 +84,6 @@ def _has_hashes(table: HashTable, places: NDArray[np.int64], hashes: HashTable) 
     return found
 
 
-def sort_hashes(hashes: HashTable) -> tuple[HashTable, NDArray[np.int64]]:
-    """Return *hashes* in rising order, and where each of them is.
-
-    A number of both is sorted, in a fraction of the time of `argsort`, unless there are more of them than rows.
-
-    >>> [part.tolist() for part in sort_hashes(np.array([3 << 24, 1 << 24, 3 << 24], dtype=np.uint64))]
-    [[16777216, 50331648, 50331648], [1, 0, 2]]
-    """
-    if len(hashes) > ROW_MASK:
-        order = np.argsort(hashes, kind="stable")
-        return hashes[order], order
-    packed = hashes | np.arange(len(hashes), dtype=np.uint64)
-    packed.sort()
-    return packed & HASH_MASK, (packed & ROW_MASK).astype(np.int64)
-
-
-def find_duplicate_hashes(tables: Sequence[HashTable], after_partition: Callable[[], None] = lambda: None) -> HashTable:
-    """Return the hashes that occur more than once in all *tables* together.
-
-    Args:
-        tables: Hash tables of shards.
-        after_partition: Called after each partition of the hashes, to release memory.
-
-    >>> tables = [np.array([1 << 24, 2 << 24 | 5], dtype=np.uint64), np.array([2 << 24], dtype=np.uint64)]
-    >>> find_duplicate_hashes(tables) >> ROW_BITS
-    array([2], dtype=uint64)
-    """
-    duplicates = [no_hashes()]
-    for low, high in _iter_partitions():
-        parts = [table[np.searchsorted(table, low) : np.searchsorted(table, high, side="right")] for table in tables]
-        hashes = np.concatenate([no_hashes(), *parts]) & HASH_MASK
-        hashes.sort()
-        duplicates.append(sorted_unique(hashes[1:][hashes[1:] == hashes[:-1]]))
-        after_partition()
-    return np.concatenate(duplicates)
-
-
-def find_common_hashes(tables: Sequence[HashTable], other_tables: Sequence[HashTable]) -> HashTable:
-    """Return the hashes of *tables* that occur in *other_tables* too."""
-    hashes = sorted_unique(np.concatenate([no_hashes(), *tables]) & HASH_MASK)
-    is_common = np.zeros(len(hashes), dtype=np.bool_)
-    for table in other_tables:
-        is_common[find_candidate_rows(table, hashes)[0]] = True
-    return hashes[is_common]
-
-
-def _iter_partitions() -> Iterator[tuple[np.uint64, np.uint64]]:
-    width = (1 << 64) // PARTITIONS
-    for partition in range(PARTITIONS):
-        yield np.uint64(partition * width), np.uint64((partition + 1) * width - 1)
-
-
 def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction]) -> tuple[HashTable, RowNumbers]:
     """Find the entries of *table* in *bucket*, a half-open interval within [0, 1).
 
@@ -192,17 +137,3 @@ def mix_hash(hash_: int, seed: str) -> int:
     for shift, factor in MIX_STEPS:
         mixed = (mixed ^ mixed >> shift) * factor & MAX_POSITION
     return mixed ^ mixed >> LAST_MIX_SHIFT
-
-
-def sorted_unique(values: NDArray[IntT]) -> NDArray[IntT]:
-    """Return the distinct *values* in rising order.
-
-    Sorting is eighty times faster than the hashing of `np.unique` for millions of distinct values.
-
-    >>> sorted_unique(np.array([3, 1, 3])).tolist(), sorted_unique(np.array([], dtype=np.int64)).tolist()
-    ([1, 3], [])
-    """
-    in_order = np.sort(values)
-    is_first = np.ones(len(in_order), dtype=np.bool_)
-    is_first[1:] = in_order[1:] != in_order[:-1]
-    return in_order[is_first]

@@ -12,8 +12,10 @@ from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_column, id_lookup, packed_words, polars_bridge, single_ids
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.forked_process import reject_polars_after_fork
+from audience.index.storage.number_sorting import sort_numbers
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import MAX_SINGLE_IDS
+from audience.index.storage.sorted_hashes import find_common_hashes, find_duplicate_hashes, sort_hashes
 from audience.language.ast import Ids
 from audience.language.attribute_names import UNTYPED
 
@@ -30,7 +32,7 @@ class HashedIds:
     @cached_property
     def in_order(self) -> tuple[id_lookup.HashTable, NDArray[np.int64]]:
         """Return the hashes in rising order, which are found several times faster, and where the id of each is."""
-        return id_lookup.sort_hashes(id_column.hash_ids(self.ids))
+        return sort_hashes(id_column.hash_ids(self.ids))
 
     @cached_property
     def matrix(self) -> NDArray[np.void] | None:
@@ -93,7 +95,7 @@ def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFra
 def _sort_by_row(rows: RowNumbers, positions: NDArray[np.int64]) -> tuple[RowNumbers, NDArray[np.int64]]:
     """Return *rows* in rising order, each with its position: a number of both is sorted, as in `sort_hashes`."""
     packed = rows.astype(np.uint64) << np.uint64(POSITION_BITS) | positions.astype(np.uint64)
-    packed.sort()
+    packed = sort_numbers(packed)
     in_order = (packed >> np.uint64(POSITION_BITS)).astype(np.uint32)
     return in_order, (packed & np.uint64((1 << POSITION_BITS) - 1)).astype(np.int64)
 
@@ -127,11 +129,11 @@ def find_duplicate_ids(
     If *new_shards* is given, only ids of devices in these shards are checked.
     """
     tables = [_load_hash_table(shard, column) for shard in (shards if new_shards is None else new_shards)]
-    hashes = id_lookup.find_duplicate_hashes(tables, lambda: _evict_all(shards))
+    hashes = find_duplicate_hashes(tables, lambda: _evict_all(shards))
     if new_shards is not None:
         old_shards = [shard for shard in shards if all(shard is not new for new in new_shards)]
         old_tables = [shard.read_hash_table(column) for shard in old_shards]
-        hashes = np.concatenate([hashes, id_lookup.find_common_hashes(tables, old_tables)])
+        hashes = np.concatenate([hashes, find_common_hashes(tables, old_tables)])
     parts = [pl.Series("id", [], dtype=pl.String)]
     if len(hashes):
         parts += [_ids_with_hashes(shard, column, hashes) for shard in shards]
