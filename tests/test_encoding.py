@@ -1,11 +1,12 @@
-"""Bitmaps of values, however their rows are found, against plain grouping."""
+"""Bitmaps of values, and the values of rows again, however they are found, against plain grouping."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.ingest import encode
+from audience.index.ingest import decode, encode
 
 
 @st.composite
@@ -43,3 +44,19 @@ def test_each_value_has_its_rows(grouped_values, column, marked_ratio, block_cod
     for code, row in zip(codes.tolist(), rows.tolist(), strict=True):
         expected.setdefault(code, set()).add(row)
     assert [set(bitmap) for bitmap in bitmaps] == [expected.get(code, set()) for code in range(1, value_count + 1)]
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 9)), max_size=4),
+    st.sampled_from([0, 2, 1 << 20]),
+    st.sampled_from([1, 3, 10, 1 << 15]),
+)
+def test_each_row_has_its_values(positions, min_placed, placed_rows):
+    values, size = pl.Series([f"v{number}" for number in range(len(positions))], dtype=pl.String), 10
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "MIN_PLACED", min_placed)
+        patch.setattr(decode, "PLACED_ROWS", placed_rows)
+        rising = [np.array(sorted(each), dtype=np.int64) for each in positions]
+        placed = decode.place_values(values, rising, size, is_single_valued=False)
+    expected = [[value for value, own in zip(values, positions, strict=True) if row in own] for row in range(size)]
+    assert placed.to_list() == expected

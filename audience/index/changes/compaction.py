@@ -14,7 +14,7 @@ The rest waits for later changes.
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -172,10 +172,11 @@ def _rewrite_group(group: ShardGroup, columns: Sequence[Column], storage: Storag
 
 
 def merge_shards(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
-    """Write the devices of *group* to one new shard."""
+    """Write the devices of *group* to one new shard; two of its shards are decoded at a time."""
     categories = new_categories(columns)
     rows = [bitmaps.bitmap_to_rows(shard.live_rows) for shard in group]
-    tables = [decode_rows(shard, live, columns, categories) for shard, live in zip(group, rows, strict=True)]
+    with ThreadPoolExecutor(2) as executor:
+        tables = list(executor.map(decode_rows, group, rows, repeat(columns), repeat(categories)))
     numbers = np.concatenate([shard.device_numbers(live) for shard, live in zip(group, rows, strict=True)])
     return Shard(storage, write_shard(storage, name, concat_tables(tables, columns), numbers))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ from audience.index.storage.shard import Shard
 from audience.language.attribute_names import UNTYPED
 
 SPARSE_RATIO = 64  # one row in so many is few
+PLACED_ROWS = 1 << 15  # whose values are placed at a time
 MIN_PLACED = 256  # positions of a value on average, of lists whose values are placed one after another
 
 CategoriesByColumn: TypeAlias = Mapping[Column, pl.Categories]  # a string dictionary for each attribute column
@@ -193,18 +195,33 @@ def place_values(
 def _list_values(positions_by_value: Sequence[NDArray[np.int64]], counts: NDArray[np.int64]) -> NDArray[np.uint32]:
     """Return the numbers of the values of each position in rising order; *counts* of them are at each position.
 
-    The next value of a position has its place behind the one before, which takes a fifth of the time of a sort.
+    The next value of a position has its place behind the one before. Positions, which rise, are taken in blocks whose
+    places stay in the cache of the processor; that takes a tenth of the time of a sort.
 
     >>> _list_values([np.array([0, 2]), np.array([2])], np.array([1, 0, 2])).tolist()
     [0, 0, 1]
     """
     places = np.cumsum(counts) - counts
     listed = np.empty(int(counts.sum()), dtype=np.uint32)
-    for value, positions in enumerate(positions_by_value):
-        free = places[positions]
-        listed[free] = value
-        places[positions] = free + 1
+    bounds = np.arange(PLACED_ROWS, len(counts), PLACED_ROWS)
+    blocks = (_split_rising(positions, bounds) for positions in positions_by_value)
+    for block in zip(*blocks, strict=True):
+        for value, positions in enumerate(block):
+            free = places.take(positions)
+            listed[free] = value
+            free += 1
+            places[positions] = free
     return listed
+
+
+def _split_rising(positions: NDArray[np.int64], bounds: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return *positions* in parts that end before each of *bounds*; `np.split` takes ten times as long.
+
+    >>> [part.tolist() for part in _split_rising(np.array([1, 4, 5]), np.array([2, 4]))]
+    [[1], [], [4, 5]]
+    """
+    places = [0, *np.searchsorted(positions, bounds).tolist(), len(positions)]
+    return [positions[start:stop] for start, stop in pairwise(places)]
 
 
 def _gather_lists(values: pl.Series, positions: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
