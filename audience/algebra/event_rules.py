@@ -43,7 +43,7 @@ ZERO = Range((0, 0), (0, 0))
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Events of one name: those in *window* of which the properties fit *where*."""
+    """Events of one name in *window* whose properties match *where*."""
 
     where: Expr | None
     window: Window | None

@@ -1,4 +1,4 @@
-"""Option `--log` of commands that write requests or send: what they do, as lines of JSON."""
+"""Option `--log` of commands that write requests or send: a log of their steps in lines of JSON."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -42,7 +42,7 @@ class SyncCheck:
 
     Attributes:
         requests: What they rest on.
-        syncs: Those of the syncs that are of the application of the run.
+        syncs: Syncs of the application of the run.
         application: The application.
         index: Path of the index with the states of its syncs.
         clock: Clock of the run.

@@ -10,9 +10,9 @@ class DiffForm(TypedDict):
 
     Attributes:
         came: Devices that match in the second snapshot only.
-        added: Those of them that the first snapshot does not have at all.
+        added: How many of *came* are not in the first snapshot at all.
         went: Devices that match in the first snapshot only.
-        removed: Those of them that the second snapshot does not have at all.
+        removed: How many of *went* are not in the second snapshot at all.
         stayed: Devices that match in both.
     """
 

@@ -42,7 +42,7 @@ class WorkerForm(TypedDict):
         pid: Its process.
         host: Name of its machine.
         started_at: When it started, in UTC.
-        batches: Unsettled batches that it has claimed.
+        batches: Number of batches that the worker has claimed and not finished.
         is_alive: Whether it is running.
     """
 

@@ -31,7 +31,7 @@ class SegmentQuestionForm(QuestionForm):
 
     Attributes:
         expanded: Expression with saved expressions for the segments in it.
-        id_files: Files of ids that it names.
+        id_files: Files of ids that the expression names.
         is_relative: Whether its days are relative to each question.
         devices: Its devices; null if it asks about days of events that are not covered.
     """

@@ -112,7 +112,7 @@ class CallProblemForm(TypedDict):
 
     Attributes:
         calls: Number of calls with it.
-        first: Number of the first of them.
+        first: Number of the first of these calls.
         problem: The problem.
     """
 

@@ -46,7 +46,7 @@ PROPERTY_NODES = (Tag, Compare, Within, Between, Matches, Relative, Has)
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Events of one name, those in *window* of which the properties fit *where*.
+    """Events of one name in *window* whose properties match *where*.
 
     Args:
         name: Name of the event.

@@ -254,7 +254,7 @@ def _expand(request: PlanRequest) -> PlanRequest:
 
 
 def _has_devices(index: "DeviceIndex", asked: AsOf, tag: Tag) -> bool:
-    """Return whether *index* has the attribute of *tag*, the value is one of its kind, and a device has it."""
+    """Return whether any device of *index* has *tag*; False if the index cannot have it."""
     from audience.index.query.attribute_rows import has_tag  # loads slowly, and plans without an index do not need it
 
     is_text = index.snapshot.roles.get(tag.type) in TEXT_ROLES

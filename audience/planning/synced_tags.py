@@ -120,7 +120,7 @@ class SyncedApplication(Protocol):
 
     @property
     def facts(self) -> "StateFacts":
-        """Return what is known of its syncs."""
+        """Return the facts of the syncs of the application."""
 
     def has_same_names(self, sync: "AttributeSync") -> bool:
         """Return whether the catalog still gives the tags of *sync* the names that they had then."""

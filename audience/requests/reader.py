@@ -39,9 +39,9 @@ class EmittedPolicies:
 
     Attributes:
         index: Path of the index that has them; None if the manifest does not have it.
-        names: Names of those of the index that applied.
+        names: Names of the policies of the index that applied.
         caps: Caps of these requests alone.
-        without: Names of those that were overridden.
+        without: Names of the policies that were overridden.
         timezone: Name of the time zone whose days they mean; None is that of the index.
         allow_gaps: Whether events are asked although some of their days are not covered.
     """

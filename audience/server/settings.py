@@ -28,7 +28,7 @@ class ServeSettings:
         max_header_seconds: Time for a request's line and headers.
         max_body_seconds: Time for a request's body.
         max_stall_seconds: Time that a caller may take nothing of a stream.
-        max_threads: Calls that are answered at the same time, of light ones and of others each half of them.
+        max_threads: Number of calls that are answered at the same time: half of them light calls, half others.
         max_waiting: Calls that wait for a thread; a further one is refused.
         max_streams: Streams at the same time; a further one is refused.
         grace_seconds: Time for running answers when the service ends.

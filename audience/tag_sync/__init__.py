@@ -1,1 +1,1 @@
-"""Sync of tags: those of a snapshot, those that a vendor has, the difference, and the calls for it."""
+"""Sync of tags: the tags of a snapshot, the tags that a vendor has, their difference, and the calls that remove it."""

@@ -1,4 +1,4 @@
-"""Changes between the tags that a vendor has and those that it should have, and the state after them.
+"""Differences between the tags that a vendor has and the tags that it should have, and the state after the calls.
 
     start_sync(state, wanted, …)      what is wanted, beside what is known; unfinished from here on
     find_changes(state)               the tags to set and to remove

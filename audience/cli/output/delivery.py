@@ -251,7 +251,7 @@ def _state_words(state: BatchState) -> str:
 
 
 def format_dry_run(dry_run: "DryRun") -> str:
-    """Return what *dry_run* would have sent, and what of it would wait for its moment, here or at the vendor."""
+    """Return what *dry_run* would have sent, and which batches would be scheduled, here or at the vendor."""
     checked = (
         f"; {format_count(dry_run.checked_calls, 'call')} validated by the vendor" if dry_run.checked_calls else ""
     )

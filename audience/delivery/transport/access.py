@@ -42,7 +42,7 @@ class AccessTokenPool:
     ) -> VendorReply | None:
         """Draw a token unless the current one is still valid; return the reply that has none, or None.
 
-        Whoever waits while another draws takes what comes of that, so that a slow failure delays all of them once.
+        Callers that wait while another one requests a token share its result, so that a slow failure delays them once.
 
         Args:
             source: Where tokens come from.

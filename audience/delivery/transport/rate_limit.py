@@ -41,7 +41,7 @@ class OwnSlots:
 
 @dataclass(slots=True)
 class _Limit:
-    """One rate limit in this process: whose turn it is, its slots, and those at which its calls leave."""
+    """One rate limit in this process: a queue of callers, its slots, and the times at which calls leave."""
 
     slots: SlotSource
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -208,7 +208,7 @@ def _collect_ids(shards: Mapping[str, Shard], rows: Mapping[str, BitMap]) -> dic
 def _find_in_use(
     live: Iterable[Shard], rows: Mapping[str, BitMap], found: Mapping[IdColumn, set[str]]
 ) -> dict[IdColumn, set[str]]:
-    """Return those of the ids *found* that live devices in other rows have."""
+    """Return which of the ids *found* belong to live devices in other rows."""
     in_use: dict[IdColumn, set[str]] = {column: set() for column in found}
     for shard in live:
         for column, ids in found.items():

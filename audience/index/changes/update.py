@@ -108,7 +108,7 @@ def _join_columns(existing: Iterable[Column], columns: Iterable[Column]) -> list
 
 
 def _with_index_zone(options: ReadOptions, timezone: str) -> ReadOptions:
-    """Return *options* with the time zone of the index. Raises TableError if they have another one."""
+    """Return *options* with the time zone of the index. Raises TableError if they have another zone."""
     if options.timezone not in (None, timezone):
         message = f"the index was built with the time zone {timezone}, and its days are days of that zone"
         hint = f"build it again with --replace --timezone {options.timezone}, or leave --timezone out"

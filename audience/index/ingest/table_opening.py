@@ -262,7 +262,7 @@ def _find_spoilt_ids(counts: Mapping[str, int]) -> str | None:
 
 
 def _demote_versions(columns: Iterable[Column], unusual: Mapping[str, Sequence[str]]) -> list[Column]:
-    """Return *columns*, of which those are text that contain strings other than versions."""
+    """Return *columns*; a column of versions becomes text if it contains strings that are not versions."""
     return [
         replace(column, role="string")
         if not all(map(VERSION.accepts, unusual.get(column.name_in_table, ())))

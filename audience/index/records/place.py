@@ -1,4 +1,4 @@
-"""Place of an index: what distinguishes its folder from a copy of it.
+"""Place of an index: a name that distinguishes its folder from copies of the folder.
 
 Some records are about what other systems have, and are true in one folder only: a copy, or a backup that is put back,
 knows nothing of what was done from the other folder since. Such a record has the place in its facts.

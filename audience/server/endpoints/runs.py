@@ -93,7 +93,7 @@ class EmittedForm(TypedDict):
     Attributes:
         run: Name of the run.
         dry_run: What sending it would do.
-        snapshot: Snapshot that its devices are of.
+        snapshot: Number of the snapshot from which its devices come.
     """
 
     run: str

@@ -53,7 +53,7 @@ class ListedSegmentForm(TypedDict):
         expression: Its expression.
         devices: Its devices; null if it cannot be counted.
         is_relative: Whether its days are relative to each question.
-        used_by: What mentions it: segments, such as `@vip`, and policies, as `policy consent`.
+        used_by: Segments and policies that refer to it, such as `@vip` and `policy consent`.
         changed: Its last change; null if none is recorded.
         etag: Identifies its expression, for `If-Match`.
         problem: Why it cannot be counted.

@@ -102,7 +102,7 @@ def _summarize(folder: Path, runs: list[VendorRun], action: Action | None) -> Ru
 
 
 def _find_state(folder: Path, runs: list[VendorRun], action: Action | None) -> ServedRunState:
-    """Return the state of a folder: that of its runs, or of the process that is about to begin them."""
+    """Return the state of a folder: the state of its runs, or of the process that is about to begin them."""
     state = join_states([run.state for run in runs])
     if has_process(folder):
         return "sending" if state == "sending" else "starting"

@@ -1,4 +1,4 @@
-"""Merging of calls that are not full, where all devices of one may have the tags of the other."""
+"""Merge calls that are not full, if all devices of one call may also get the tags of the other."""
 
 from collections.abc import Sequence
 

@@ -180,7 +180,7 @@ class _GroupTask:
 
 @dataclass(frozen=True, slots=True)
 class _WrittenFile:
-    """File of events that a process has written, and its number of events of each name."""
+    """File of events that a process has written, with the number of its events by name."""
 
     path: Path
     entry: EventFile

@@ -234,7 +234,7 @@ def _run_tasks(tasks: Sequence[ShardTask], cluster: Cluster, progress: Progress,
 
 
 def finish_shard(task: ShardTask) -> FinishedShard:
-    """Write one shard to its draft, or return the one that is there.
+    """Write one shard to its draft, or return the shard if the draft has it already.
 
     Raises:
         TableError: A row does not fit.

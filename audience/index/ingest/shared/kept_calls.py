@@ -1,4 +1,4 @@
-"""Finished calls of a job that processes share: they outlive these, so that the same job goes on from them.
+"""Finished calls of a job that processes share. They outlive the processes, so that the same job continues from them.
 
 .NAME.0123456789abcdef.KIND/     beside the result NAME; the digits are the digest of the job
 CALL.json                     record of a finished call: its result, and the checksums of the files that it has written

@@ -1,4 +1,4 @@
-"""Insight of an index: methods that say what distinguishes audiences, and what several of them share."""
+"""Methods of an index that compare audiences: profiles of one, and overlaps of several."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,7 +1,7 @@
 """Conditions of Huawei Push Kit: `'a' in topics && ('b' in topics || !('c' in topics))`.
 
 https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197 has &&, ||, !, brackets
-and at most five topics. Which of && and || binds tighter is not said there, so both in one level are refused here.
+and at most five topics. The page does not say which of && and || binds tighter, so a level with both is refused here.
 """
 
 import re

@@ -103,7 +103,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def list_texts(key: str, state: VendorState) -> list[str | None]:
-    """Return the text of *key* of each device; None for those that do not have it."""
+    """Return the text that each device has for *key*, or None."""
     texts: list[str | None] = [None] * len(state.population)
     for name in state.tags.names():
         own_key, text = split_name(name)
