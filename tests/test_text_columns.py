@@ -103,6 +103,47 @@ def test_column_is_refused_with_its_lines(values, code, message, tmp_path):
     assert message in str(caught.value)
 
 
+MISSING = ["NULL", r"\N", "n/a"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])  # a file in UTF-8 is read as it is, others are rewritten
+def test_texts_for_no_value_are_missing_in_columns_of_every_type(encoding, tmp_path):
+    columns = {"n": "30", "day": "2020-04-08", "at": "2020-04-08T10:00+08:00", "city": "北京", "flag": "true"}
+    rows = [",".join(["registration_id", *columns]), ",".join(["r1", *columns.values()])]
+    rows += [",".join([f"r{number}", *[text] * len(columns)]) for number, text in enumerate(MISSING, 2)]
+    (tmp_path / "x.csv").write_text("\n".join(rows), encoding)
+    index = DeviceIndex.build(tmp_path / "x.csv", tmp_path / "x", missing=MISSING, encoding=encoding)
+    assert {name: attribute.role for name, attribute in index.attributes.items()} == {
+        **{"n": "number", "day": "date", "at": "time", "city": "string", "tag": "tags"}
+    }
+    assert [index.count(f"{name} is null") for name in ("n", "day", "at", "city")] == [3] * 4
+    (tmp_path / "more.csv").write_text("registration_id,city,n\nr1,NULL,31\n")
+    index.update(tmp_path / "more.csv", missing=["NULL"])
+    assert (index.count("city is null"), index.count("n = 31")) == (4, 1)
+
+
+def test_an_id_for_no_value_is_missing_and_a_part_of_a_text_is_not(tmp_path):
+    (tmp_path / "x.csv").write_text("registration_id,city\nr1,NULL x\nr2,null\nNULL,a\n")
+    with pytest.raises(TableError, match=r"missing-id: .*line 4"):
+        DeviceIndex.build(tmp_path / "x.csv", tmp_path / "x", missing=["NULL"])
+    index = DeviceIndex.build(tmp_path / "x.csv", tmp_path / "x", missing=["NULL"], on_bad_row="reject")
+    assert sorted(index.attributes["city"].values) == ["NULL x", "null"]
+
+
+def test_an_odd_text_is_named_with_the_option_for_it(tmp_path):
+    table = write_csv(tmp_path, "30 41 n/a")
+    with pytest.raises(TableError, match="--missing n/a if that stands for no value"):
+        DeviceIndex.build(table, tmp_path / "x")
+    assert DeviceIndex.build(table, tmp_path / "x", missing=["n/a"]).attributes["x"].role == "number"
+
+
+def test_texts_for_no_value_are_refused_of_tables_with_types(tmp_path):
+    pl.DataFrame({"registration_id": ["r1"]}).write_ndjson(tmp_path / "x.ndjson")
+    for table in (tmp_path / "x.ndjson", pl.DataFrame({"registration_id": ["r1"]})):
+        with pytest.raises(TableError, match=r"bad-option: .*the table is no CSV"):
+            DeviceIndex.build(table, tmp_path / "x", missing=["NULL"])
+
+
 def test_wrong_date_formats_are_rejected(tmp_path):
     table = write_csv(tmp_path, "2020-04-08")
     with pytest.raises(TableError, match="is not a format of dates"):

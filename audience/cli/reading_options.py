@@ -16,6 +16,10 @@ DateFormatOption = Annotated[
         help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
     ),
 ]
+MissingOption = Annotated[
+    list[str] | None,
+    Option("--missing", metavar="TEXT", help="Text of a CSV that stands for no value, as NULL. Repeatable."),
+]
 OnBadRowOption = Annotated[
     str,
     Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file."),
@@ -37,6 +41,7 @@ class EventFileOptions:
     encoding: EncodingOption = None
     delimiter: DelimiterOption = None
     date_format: DateFormatOption = None
+    missing: MissingOption = None
     on_bad_row: OnBadRowOption = "stop"
     rejects: RejectsOption = None
     query: QueryOption = None
@@ -47,6 +52,7 @@ class EventFileOptions:
             "encoding": self.encoding,
             "delimiter": self.delimiter,
             "date_format": _parse_date_formats(self.date_format or []),
+            "missing": self.missing,
             "on_bad_row": cast(OnBadRow, self.on_bad_row),
             "rejects": self.rejects,
             "query": self.query,
@@ -60,6 +66,7 @@ class ReadingOptions:
     encoding: EncodingOption = None
     delimiter: DelimiterOption = None
     date_format: DateFormatOption = None
+    missing: MissingOption = None
     on_bad_row: OnBadRowOption = "stop"
     rejects: RejectsOption = None
     duplicates: Annotated[
@@ -87,6 +94,7 @@ class ReadingOptions:
             "encoding": self.encoding,
             "delimiter": self.delimiter,
             "date_format": _parse_date_formats(self.date_format or []),
+            "missing": self.missing,
             "on_bad_row": cast(OnBadRow, self.on_bad_row),
             "rejects": self.rejects,
             "duplicates": cast(Duplicates, self.duplicates),

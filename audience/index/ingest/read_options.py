@@ -1,6 +1,6 @@
 """Options for reading a table that concern its files rather than the roles of its columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
@@ -22,6 +22,7 @@ class ReadArguments(TypedDict, total=False):
     encoding: str | None
     delimiter: str | None
     date_format: str | Mapping[str, str] | None
+    missing: Sequence[str] | None
     on_bad_row: OnBadRow
     rejects: str | Path | None
     duplicates: Duplicates
@@ -37,6 +38,7 @@ class ReadOptions:
         encoding: Encoding of text files. UTF-8, UTF-16 and GB18030 are detected.
         delimiter: Delimiter of CSV files; one of `,`, `;`, `|` and tab is detected.
         date_formats: Format of the dates of each column; under the name "", of all columns.
+        missing: Texts of a CSV that stand for a missing value, as `NULL` or `n/a`.
         on_bad_row: Stop at a bad row, or write it to *rejects*.
         rejects: File of rejected rows.
         duplicates: Refuse several rows of one id, take the last, or merge them.
@@ -47,6 +49,7 @@ class ReadOptions:
     encoding: str | None = None
     delimiter: str | None = None
     date_formats: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     on_bad_row: OnBadRow = "stop"
     rejects: Path | None = None
     duplicates: Duplicates = "refuse"
@@ -92,8 +95,9 @@ def parse_read_arguments(arguments: ReadArguments, index: Path) -> ReadOptions:
     given: dict[str, Any] = dict(arguments)
     date_format, rejects = given.pop("date_format", None), given.pop("rejects", None)
     rejects = Path(rejects) if rejects else index.with_name(f"{index.name}.rejects.csv")
+    missing = tuple(given.pop("missing", None) or ())
     date_formats = {"": date_format} if isinstance(date_format, str) else date_format or {}
-    return ReadOptions(date_formats=date_formats, rejects=rejects, **given)
+    return ReadOptions(date_formats=date_formats, missing=missing, rejects=rejects, **given)
 
 
 DEFAULT_READ_OPTIONS = ReadOptions()

@@ -76,6 +76,7 @@ def scan_source(
             yield scanned
         return
     if isinstance(source, FetchedTable):
+        _require_no_missing_texts(options, source.format)
         yield ScannedSource(source.lazy_frame, source.format)
         return
     formats = {file.format for file in source.files}
@@ -84,6 +85,7 @@ def scan_source(
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}", hint=hint))
     format_ = formats.pop()
     if format_ != "csv":
+        _require_no_missing_texts(options, format_)
         with _name_unreadable_file(source.files, format_):
             yield ScannedSource(_scan_typed_files(source.files, format_, roles), format_)
         return
@@ -93,7 +95,16 @@ def scan_source(
             open_text_file(file, options.encoding, delimiter, Path(folder), log or BadRowLog()) for file in source.files
         ]
         _require_same_columns(text_files)
-        yield ScannedSource(scan_text_files(text_files, {}), format_, tuple(text_files))
+        yield ScannedSource(scan_text_files(text_files, {}, options.missing), format_, tuple(text_files))
+
+
+def _require_no_missing_texts(options: ReadOptions, format_: str) -> None:
+    """Raise TableError if texts stand for missing values in a table that has a value for these."""
+    if options.missing:
+        message = (
+            f"texts for missing values are named ({', '.join(options.missing)}), and the table is no CSV: {format_}"
+        )
+        raise TableError(Problem("bad-option", message, hint="write null in the table, and leave --missing out"))
 
 
 def _scan_typed_files(files: Sequence[SourceFile], format_: str, roles: ColumnRoles) -> pl.LazyFrame:
@@ -178,28 +189,38 @@ def _require_same_columns(files: Sequence[TextFile]) -> None:
             raise TableError(Problem("other-columns", message, hint="build from files with the same columns"))
 
 
-def scan_text_files(files: Sequence[TextFile], types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """Return the rows of all *files*, with the columns in the order of the first; columns without a type are text."""
+def scan_text_files(
+    files: Sequence[TextFile], types: Mapping[str, pl.DataType], missing: Sequence[str] = ()
+) -> pl.LazyFrame:
+    """Return the rows of all *files*, with the columns in the order of the first; columns without a type are text.
+
+    The texts *missing* are missing values.
+    """
     groups = (
         [files] if len({(file.separator, file.dialect.names) for file in files}) == 1 else [[file] for file in files]
     )
-    frames = [_scan_alike(group, types) for group in groups]
+    frames = [_scan_alike(group, types, missing) for group in groups]
     names = files[0].column_names
     return frames[0] if len(frames) == 1 else pl.concat([frame.select(selectors.by_name(*names)) for frame in frames])
 
 
-def _scan_alike(files: Sequence[TextFile], types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+def _scan_alike(files: Sequence[TextFile], types: Mapping[str, pl.DataType], missing: Sequence[str]) -> pl.LazyFrame:
     """Return the rows of *files* with the same header and delimiter, with the columns of their Hive folders."""
     readable, first = [file.readable for file in files], files[0]
     return add_partitions(
-        lambda path_column: _scan_csv(readable, first.separator, first.dialect.names, types, path_column),
+        lambda path_column: _scan_csv(readable, first.separator, first.dialect.names, types, missing, path_column),
         [(str(file.readable), file.partitions) for file in files],
         lambda name, texts: cast_text(texts, types.get(name, pl.String())),
     )
 
 
 def _scan_csv(
-    files: list[Path], separator: str, names: Sequence[str], types: Mapping[str, pl.DataType], path_column: str | None
+    files: list[Path],
+    separator: str,
+    names: Sequence[str],
+    types: Mapping[str, pl.DataType],
+    missing: Sequence[str],
+    path_column: str | None,
 ) -> pl.LazyFrame:
     schema = {name: types.get(name, pl.String()) for name in names}
     return pl.scan_csv(
@@ -208,6 +229,7 @@ def _scan_csv(
         glob=False,
         new_columns=list(names),
         schema_overrides=list(schema.values()),
+        null_values=list(missing) or None,
         include_file_paths=path_column,
     )
 

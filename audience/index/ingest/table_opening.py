@@ -178,7 +178,7 @@ def _inspect_text(
     stripped = {name: Conversion(_strip, "numbers") for name in numbers}
     spoilt = {name: _find_spoilt_ids(other[name]) for name in ids}
     return SourceTable(
-        lazy_frame=scan_text_files(scanned.text_files, native),
+        lazy_frame=scan_text_files(scanned.text_files, native, options.missing),
         format=scanned.format,
         columns=tuple(columns),
         row_count=row_count,

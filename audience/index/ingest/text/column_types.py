@@ -4,6 +4,7 @@ A column has a type if all of its values have it. If at most a tenth have not, o
 as `n/a`, these are errors and the column is not text: a column of text would answer no comparison.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -38,6 +39,7 @@ Parse: TypeAlias = Callable[[pl.Expr], pl.Expr]
 DescribeRow: TypeAlias = Callable[[int], str]  # a row, counted from 0, as "line 7"
 
 MAX_ODD_SHARE = 0.1
+MAX_MISSING_TEXT = 12  # characters of what may stand for no value
 MIN_FITTING = 2  # values that make a type
 
 
@@ -197,10 +199,14 @@ class TypeFinder:
             else f"{odd:,} odd values, the first is {self._show_first(is_odd)}"
         )
         message = f"column {self.name!r}: {which}; the other {fitting:,} values are {kind}"
-        raise TableError(Problem("odd-value", message, hint=self._odd_value_hint()))
+        raise TableError(Problem("odd-value", message, hint=self._odd_value_hint(is_odd)))
 
-    def _odd_value_hint(self) -> str:
-        return f"correct it, or use --typed {self.name} for text, or leave its rows out: --on-bad-row reject"
+    def _odd_value_hint(self, is_odd: pl.Expr) -> str:
+        rejects = f"use --typed {self.name} for text, or leave its rows out: --on-bad-row reject"
+        found = find_first(self.lazy_frame, self.name, is_odd)
+        if found is None or len(found[1]) > MAX_MISSING_TEXT or any(char.isdigit() for char in found[1]):
+            return f"correct it, or {rejects}"
+        return f"correct it, or use --missing {shlex.quote(found[1])} if that stands for no value, or {rejects}"
 
     def _show_first(self, condition: pl.Expr) -> str:
         """Return the first value that meets *condition*, with its line."""
