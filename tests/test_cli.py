@@ -248,6 +248,7 @@ BAD_INPUTS = {
     "a bad option": (["index", "build", "devices.parquet", "-o", "x", "--split", "tags"], "bad-option"),
     "a missing file": (["index", "build", "nothing.parquet", "-o", "x"], "no-file"),
     "an existing folder": (["index", "build", "devices.parquet", "-o", "devices.index"], "--replace"),
+    "two sources of devices": (["sandbox", "--generate", "1", "--devices", "devices.parquet"], "leave one of them out"),
     "an unknown command": (["conut"], "conut"),
 }
 

@@ -35,6 +35,25 @@ def test_dates_of_ndjson_are_dates_although_some_are_empty(tmp_path):
     assert DeviceIndex.build(table, tmp_path / "index").attributes["x"].role == "time"
 
 
+NOTED = {  # text of a table with types => what its reading says
+    "days": (["2020-04-08", "", None], "text that looks like days: --date x"),
+    "moments": (["2020-04-08T10:00Z", "2020-04-08 10:00:01"], "text that looks like moments: --date-format x=FORMAT"),
+    "words": (["2020-04-08", "x"], "String in the table"),
+    "nothing": (["", None], "String in the table"),
+}
+
+
+@pytest.mark.parametrize(("values", "reason"), NOTED.values(), ids=NOTED.keys())
+def test_text_that_looks_like_dates_is_noted(values, reason, tmp_path):
+    frame = pl.DataFrame({"registration_id": [f"r{row}" for row in range(len(values))], "x": values})
+    index = DeviceIndex.build(frame, tmp_path / "index")
+    [column] = [each for each in index.reading.columns if each.name == "x"]
+    assert (column.role, column.reason.startswith(reason)) == ("string", True)
+    assert column.is_notable == ("looks like" in reason)
+    if reason.endswith("--date x"):
+        assert DeviceIndex.build(frame, tmp_path / "dated", dates=["x"]).attributes["x"].role == "date"
+
+
 def test_blank_text_is_no_number(tmp_path):
     with pytest.raises(TableError, match="should hold a number"):
         DeviceIndex.build(pl.DataFrame(ROWS | {"x": ["30", " ", None]}), tmp_path / "index", numbers=["x"])

@@ -122,7 +122,10 @@ def _catch_stop_signals() -> Iterator[Event]:
 
 def _load_population(table_path: Path | None, generated_count: int | None, name_options: list[str]) -> Population:
     """Return the devices of a table, or generated ones, with the tag names of each vendor."""
-    if (table_path is None) == (generated_count is None):
+    if table_path is not None and generated_count is not None:
+        message = "--devices and --generate both name the devices"
+        raise DeliveryError(Problem("bad-option", message, hint="leave one of them out"))
+    if table_path is None and generated_count is None:
         raise DeliveryError(Problem("no-devices", "the sandbox needs devices", hint="--devices TABLE or --generate N"))
     patterns = dict(map(_parse_name_option, name_options))
     if table_path is not None:

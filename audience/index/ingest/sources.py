@@ -27,6 +27,7 @@ from audience.progress import Progress, ignore_progress
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)?$"  # without a second of 60
 ISO_INSTANT_PATTERN = ISO_DATETIME_PATTERN.removesuffix("$") + r"(Z|[+-]\d{2}(:?\d{2})?)$"
+ISO_TIME_PATTERN = f"{ISO_DATETIME_PATTERN}|{ISO_INSTANT_PATTERN}"
 # Polars panics over types and damage that it does not know; a panic is no `Exception`.
 READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
 PANIC_PATTERN = re.compile(r"^called `Result::unwrap\(\)` on an `Err` value: .*\"(.+)\"\)+$")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog
@@ -15,6 +16,8 @@ from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.reader import Conversion, SourceTable, wrap_polars_errors
 from audience.index.ingest.row_places import RowPlaces
 from audience.index.ingest.sources import (
+    ISO_DATE_PATTERN,
+    ISO_TIME_PATTERN,
     ScannedSource,
     exact_column,
     parse_date_columns,
@@ -25,6 +28,7 @@ from audience.index.ingest.sources import (
 from audience.index.ingest.table_reading import ColumnReading
 from audience.index.ingest.text.column_profile import (
     DECIMAL_ID_PATTERN,
+    SAMPLE_ROWS,
     SCIENTIFIC_ID_PATTERN,
     WHOLE_ID_PATTERN,
     ColumnCounts,
@@ -100,7 +104,10 @@ def _inspect_typed(
     row_count, *unusual = selected.collect(engine="streaming").row(0)
     columns = _demote_versions(columns, dict(zip(strings, unusual, strict=True)))
     columns = _mark_cut_moments(columns, {name for name, dtype in schema.items() if _holds_moments(dtype)})
-    readings = tuple(_describe_typed(column, schema, explicit, options.zone) for column in columns)
+    texts = [name for name, dtype in schema.items() if dtype == pl.String and name not in explicit]
+    plain = {column.name_in_table for column in columns if column.role == "string" and not roles.existing}
+    dates = _find_written_dates(lazy_frame, [name for name in texts if name in plain])
+    readings = tuple(_describe_typed(column, schema, explicit, options.zone, dates) for column in columns)
     return SourceTable(
         lazy_frame=lazy_frame,
         format=scanned.format,
@@ -145,11 +152,31 @@ def _conversions(types: Mapping[str, ColumnType]) -> dict[str, Conversion]:
     return {name: Conversion(type_.parse, type_.expected) for name, type_ in types.items() if type_.parse is not None}
 
 
+def _find_written_dates(lazy_frame: pl.LazyFrame, names: Sequence[str]) -> dict[str, str]:
+    """Return what the first rows of some columns of text look like, with the option that reads it: days or moments."""
+    sample = lazy_frame.select(selectors.by_name(*names)).head(SAMPLE_ROWS).collect() if names else pl.DataFrame()
+    found = {}
+    for name in names:
+        texts = sample[name].drop_nulls().alias("text")
+        texts = texts.filter(texts != "")
+        if len(texts) and texts.str.contains(ISO_DATE_PATTERN).all():
+            found[name] = f"text that looks like days: --date {name} reads it as such"
+        elif len(texts) and texts.str.contains(ISO_TIME_PATTERN).all():
+            found[name] = f"text that looks like moments: --date-format {name}=FORMAT reads it as such"
+    return found
+
+
 def _describe_typed(
-    column: Column, schema: Mapping[str, pl.DataType], explicit: Mapping[str, Column], zone: ZoneInfo
+    column: Column,
+    schema: Mapping[str, pl.DataType],
+    explicit: Mapping[str, Column],
+    zone: ZoneInfo,
+    dates: Mapping[str, str],
 ) -> ColumnReading:
     """Return why a column of a table with types has its role."""
     name, dtype = column.name_in_table, schema[column.name_in_table]
+    if name in dates:
+        return ColumnReading(name, column.role, dates[name], is_notable=True)
     if column.role == "date" and isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         return ColumnReading(name, column.role, f"days in {zone.key} of moments with a zone", is_notable=True)
     return ColumnReading(name, column.role, "given" if name in explicit else f"{dtype} in the table")
