@@ -132,7 +132,7 @@ def test_an_id_for_no_value_is_missing_and_a_part_of_a_text_is_not(tmp_path):
 
 def test_an_odd_text_is_named_with_the_option_for_it(tmp_path):
     table = write_csv(tmp_path, "30 41 n/a")
-    with pytest.raises(TableError, match="--missing n/a if that stands for no value"):
+    with pytest.raises(TableError, match="--missing n/a if that means no value"):
         DeviceIndex.build(table, tmp_path / "x")
     assert DeviceIndex.build(table, tmp_path / "x", missing=["n/a"]).attributes["x"].role == "number"
 

@@ -18,7 +18,7 @@ DateFormatOption = Annotated[
 ]
 MissingOption = Annotated[
     list[str] | None,
-    Option("--missing", metavar="TEXT", help="Text of a CSV that stands for no value, as NULL. Repeatable."),
+    Option("--missing", metavar="TEXT", help="Text that is no value in a CSV, as NULL. Repeatable."),
 ]
 OnBadRowOption = Annotated[
     str,

@@ -38,7 +38,7 @@ class ReadOptions:
         encoding: Encoding of text files. UTF-8, UTF-16 and GB18030 are detected.
         delimiter: Delimiter of CSV files; one of `,`, `;`, `|` and tab is detected.
         date_formats: Format of the dates of each column; under the name "", of all columns.
-        missing: Texts of a CSV that stand for a missing value, as `NULL` or `n/a`.
+        missing: Texts of a CSV that are missing values, as `NULL` or `n/a`.
         on_bad_row: Stop at a bad row, or write it to *rejects*.
         rejects: File of rejected rows.
         duplicates: Refuse several rows of one id, take the last, or merge them.

@@ -100,7 +100,7 @@ def scan_source(
 
 
 def _require_no_missing_texts(options: ReadOptions, format_: str) -> None:
-    """Raise TableError if texts stand for missing values in a table that has a value for these."""
+    """Raise TableError if texts are to be missing values in a table that has a value for these."""
     if options.missing:
         message = (
             f"texts for missing values are named ({', '.join(options.missing)}), and the table is no CSV: {format_}"

@@ -39,7 +39,7 @@ Parse: TypeAlias = Callable[[pl.Expr], pl.Expr]
 DescribeRow: TypeAlias = Callable[[int], str]  # a row, counted from 0, as "line 7"
 
 MAX_ODD_SHARE = 0.1
-MAX_MISSING_TEXT = 12  # characters of what may stand for no value
+MAX_MISSING_TEXT = 12  # characters of what may mean no value
 MIN_FITTING = 2  # values that make a type
 
 
@@ -206,7 +206,7 @@ class TypeFinder:
         found = find_first(self.lazy_frame, self.name, is_odd)
         if found is None or len(found[1]) > MAX_MISSING_TEXT or any(char.isdigit() for char in found[1]):
             return f"correct it, or {rejects}"
-        return f"correct it, or use --missing {shlex.quote(found[1])} if that stands for no value, or {rejects}"
+        return f"correct it, or use --missing {shlex.quote(found[1])} if that means no value, or {rejects}"
 
     def _show_first(self, condition: pl.Expr) -> str:
         """Return the first value that meets *condition*, with its line."""
