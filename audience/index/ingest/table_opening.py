@@ -157,7 +157,7 @@ def _find_written_dates(lazy_frame: pl.LazyFrame, names: Sequence[str]) -> dict[
     sample = lazy_frame.select(selectors.by_name(*names)).head(SAMPLE_ROWS).collect() if names else pl.DataFrame()
     found = {}
     for name in names:
-        texts = sample[name].drop_nulls().alias("text")
+        texts = sample[name].alias("text").drop_nulls()  # renamed first: Polars might take its name for a pattern
         texts = texts.filter(texts != "")
         if len(texts) and texts.str.contains(ISO_DATE_PATTERN).all():
             found[name] = f"text that looks like days: --date {name} reads it as such"
