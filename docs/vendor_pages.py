@@ -292,7 +292,7 @@ def method_row(method: SendMethod, targets: Sequence[Any], ids_per_call: str) ->
 
 
 def format_setup(method: SendMethod, targets: Sequence[Any]) -> str:
-    """Return how many calls prepare the calls of a method: those that open a handle, and those that draw keys."""
+    """Return how many calls prepare the calls of a method: those that open a handle, and those that request keys."""
     setup, source = method.get_setup_call(targets), method.key_source
     handles = [] if setup is None else ["one per call" if setup.max_uses == 1 else f"one per {setup.max_uses:,} calls"]
     keys = [] if source is None else [f"one for the keys of {source.min_keys:,} calls"]

@@ -182,7 +182,7 @@ def test_token_is_replaced_before_it_ends(seconds, drawn):
     assert len(service.drawn) == drawn
 
 
-def test_all_that_wait_take_the_failure_of_one_draw():
+def test_all_that_wait_share_the_failure_of_one_request():
     pool, draws = AccessTokenPool(), []
 
     async def draw(parse):

@@ -199,7 +199,7 @@ class TestSandbox:
         client = self.connect(sandbox, ua.client.BearerTokenClient(KEY, token=self.SECRET))
         assert self.write(client, "all").send().ok
 
-    def test_token_of_oauth_is_drawn_with_an_assertion(self, sandbox):
+    def test_token_of_oauth_is_requested_with_an_assertion(self, sandbox):
         client = self.connect(sandbox, ua.client.OAuthClient(KEY, "client-1", make_elliptic_key()))
         client.token_url = f"{sandbox.url}/oauth2/token"
         assert self.write(client, "all").send().ok

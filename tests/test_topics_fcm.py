@@ -46,7 +46,7 @@ def run_sandbox(tags: list[list[str]], known: bool | pl.Expr = True, **options) 
         ("http://127.0.0.1:8080", "/token"),
     ],
 )
-def test_access_token_is_drawn_from_the_server_of_the_host(host, path):
+def test_access_token_is_requested_from_the_server_of_the_host(host, path):
     keys = {"client_email": "a@b", "private_key_id": "k1", "private_key": make_private_key()}
     source = get_vendor("fcm").delivery.access_tokens
     assert source.build_request(Credentials(host, keys), datetime.now(UTC)).path == path

@@ -153,7 +153,7 @@ def run_once(folder, service, ids=None, **options):
     return send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=options)
 
 
-def test_keys_are_drawn_once_for_as_many_calls_as_they_are_for(vendor, tmp_path):
+def test_keys_are_requested_once_for_as_many_calls_as_they_are_for(vendor, tmp_path):
     service = KeyService(fault=lambda call: "lost" if call % 2 else None)
     assert run_once(tmp_path / "run", service, concurrency=4).done
     assert service.key_calls == 4  # three keys each, for ten batches
@@ -161,7 +161,7 @@ def test_keys_are_drawn_once_for_as_many_calls_as_they_are_for(vendor, tmp_path)
     assert len({body["token"] for body in service.bodies}) == 10 < len(service.bodies)
 
 
-def test_lost_keys_are_drawn_again(vendor, tmp_path):
+def test_lost_keys_are_requested_again(vendor, tmp_path):
     answers = [httpx.ReadTimeout("timeout"), httpx.Response(503), httpx.Response(400, json={"error": "again"})]
     service = KeyService(answers)
     assert run_once(tmp_path / "run", service, make_ids(10)).done

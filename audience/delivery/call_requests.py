@@ -1,4 +1,4 @@
-"""Requests of one call, as dry runs and previews build them: those that draw a key and open a handle, then the push."""
+"""Requests of one call, as dry runs and previews build them: first for a key and for a handle, then the push."""
 
 from uuid import uuid4
 
@@ -16,11 +16,11 @@ def build_call(
 
 
 def build_requests(
-    call: SendCall, method: SendMethod, credentials: Credentials, *, opens_handle: bool, draws_keys: bool
+    call: SendCall, method: SendMethod, credentials: Credentials, *, opens_handle: bool, requests_keys: bool
 ) -> list[Request]:
-    """Return the requests of *call*: with *draws_keys* and *opens_handle* those it needs before, and the push."""
+    """Return the requests of *call*: for its keys with *requests_keys*, for a handle with *opens_handle*, the push."""
     source = method.get_key_source(None)
-    draw = [source.build_request(credentials)] if source is not None and draws_keys else []
+    key_requests = [source.build_request(credentials)] if source is not None and requests_keys else []
     setup_call = method.get_setup_call(call.targets)
     setup = [setup_call.build_request(call.body, call.targets, credentials)] if setup_call and opens_handle else []
-    return [*draw, *setup, method.build_request(call, credentials)]
+    return [*key_requests, *setup, method.build_request(call, credentials)]

@@ -78,11 +78,11 @@ def estimate_native(cost_input: CostInput) -> CostEstimate:
     method = cost_input.delivery.native_method
     target_lists = [(payload,) for payload in cost_input.native_payloads]
     problems = [problem for targets in target_lists for problem in _check_bodies(cost_input, method, targets)]
-    draws = _count_draws(method, len(target_lists))
-    setup_count = sum(method.get_setup_call(targets) is not None for targets in target_lists) + draws
+    key_calls = _count_key_calls(method, len(target_lists))
+    setup_count = sum(method.get_setup_call(targets) is not None for targets in target_lists) + key_calls
     request_bytes = 0
     if not problems:
-        request_bytes = draws * _draw_bytes(cost_input, method) + sum(
+        request_bytes = key_calls * _key_call_bytes(cost_input, method) + sum(
             _call_bytes(cost_input, method, targets) + _setup_bytes(cost_input, method, targets)
             for targets in target_lists
         )
@@ -92,7 +92,7 @@ def estimate_native(cost_input: CostInput) -> CostEstimate:
         calls=len(target_lists) + setup_count,
         setup_calls=setup_count,
         request_bytes=request_bytes,
-        seconds=_estimate_seconds([*limits, *_draw_limits(method, draws)]),
+        seconds=_estimate_seconds([*limits, *_key_call_limits(method, key_calls)]),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -157,31 +157,31 @@ def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
     if method.setup_call is not None:
         setup_calls = sum(-(-calls // method.setup_call.max_uses) for calls in calls_of_parts)
         limits += [(limit, setup_calls) for limit in method.setup_call.rate_limits]
-    draws = _count_draws(method, calls)
+    key_calls = _count_key_calls(method, calls)
     request_bytes = 0.0
     if not (problems := tuple(_check_bodies(cost_input, method, targets))):
         request_bytes = _estimate_bytes(cost_input, method, calls, setup_calls)
     return CostEstimate(
         method=method.name,
-        calls=calls + setup_calls + draws,
-        setup_calls=setup_calls + draws,
-        request_bytes=round(request_bytes + draws * _draw_bytes(cost_input, method)),
-        seconds=_estimate_seconds([*limits, *_draw_limits(method, draws)]),
+        calls=calls + setup_calls + key_calls,
+        setup_calls=setup_calls + key_calls,
+        request_bytes=round(request_bytes + key_calls * _key_call_bytes(cost_input, method)),
+        seconds=_estimate_seconds([*limits, *_key_call_limits(method, key_calls)]),
         worthwhile=max(cost_input.part_sizes) >= method.min_ids,
         problems=problems,
     )
 
 
-def _count_draws(method: SendMethod, calls: int) -> int:
-    """Return how many calls draw the idempotency keys of so many *calls*, if the vendor gives them out."""
+def _count_key_calls(method: SendMethod, calls: int) -> int:
+    """Return how many calls request the idempotency keys of so many *calls*, if the vendor gives them out."""
     return 0 if method.key_source is None else -(-calls // method.key_source.min_keys)
 
 
-def _draw_limits(method: SendMethod, draws: int) -> list[tuple[RateLimit, int]]:
-    return [] if method.key_source is None else [(limit, draws) for limit in method.key_source.rate_limits]
+def _key_call_limits(method: SendMethod, key_calls: int) -> list[tuple[RateLimit, int]]:
+    return [] if method.key_source is None else [(limit, key_calls) for limit in method.key_source.rate_limits]
 
 
-def _draw_bytes(cost_input: CostInput, method: SendMethod) -> int:
+def _key_call_bytes(cost_input: CostInput, method: SendMethod) -> int:
     return 0 if method.key_source is None else _request_bytes(method.key_source.build_request(cost_input.credentials))
 
 

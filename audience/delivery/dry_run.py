@@ -105,16 +105,16 @@ async def _validate_with_vendor(prepared: PreparedRun, options: SendOptions) -> 
 
 
 def _iter_requests(prepared: PreparedRun) -> Iterator[Request]:
-    """Yield the requests of all send calls, of their setup calls, and of those that draw their keys."""
+    """Yield the requests of all send calls, of their setup calls, and of the calls that request their keys."""
     credentials, handle_uses, key_uses = prepared.credentials, 0, 0
     for call, method in _iter_calls(prepared):
         setup_call = method.get_setup_call(call.targets)
         opens_handle = setup_call is not None and handle_uses % setup_call.max_uses == 0
         handle_uses += setup_call is not None
         source = method.get_key_source(None)
-        draws_keys = source is not None and key_uses % source.min_keys == 0
+        requests_keys = source is not None and key_uses % source.min_keys == 0
         key_uses += source is not None
-        yield from build_requests(call, method, credentials, opens_handle=opens_handle, draws_keys=draws_keys)
+        yield from build_requests(call, method, credentials, opens_handle=opens_handle, requests_keys=requests_keys)
 
 
 def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:

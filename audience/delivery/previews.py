@@ -181,7 +181,7 @@ def _preview_call(
     if not problems:
         call = build_call(method, targets, stamped, IDEMPOTENCY_KEY)
         keyless = _without_keys(application, delivery)
-        built = build_requests(call, method, keyless, opens_handle=True, draws_keys=True)
+        built = build_requests(call, method, keyless, opens_handle=True, requests_keys=True)
     return RequestPreview(
         method=method.name,
         platform=application.keys.get("platform") if delivery.serves_one_platform else None,

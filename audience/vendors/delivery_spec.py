@@ -203,14 +203,14 @@ class AccessToken:
 class AccessTokenSource:
     """Call through which a vendor gives out the access tokens that all its other calls need. It delivers nothing.
 
-    Tokens stay in the memory of the process that drew them. The call may be repeated; a new token leaves older ones
-    valid.
+    Tokens stay in the memory of the process that requested them. The call may be repeated; a new token leaves older
+    ones valid.
 
     Attributes:
         build_request: Builds the request from the credentials and the time of the call, which is not signed.
         parse_reply: Parses the response.
         is_refused: Returns whether a response to another call says that its token is no longer valid. Then the reply
-            to that call should be Retryable, and a new token is drawn for the next one.
+            to that call should be Retryable, and a new token is requested for the next one.
         source: URL of the page that documents it.
         is_needed: Returns whether calls with these credentials need one.
     """

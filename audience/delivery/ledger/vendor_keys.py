@@ -13,7 +13,7 @@ class OtherKey(Exception):
 
 
 def take_key(ledger: Ledger, worker: int, batch: Batch, source: KeySource, now: Moment) -> str | None:
-    """Return the key for the next call of *batch*; None if one has to be drawn first.
+    """Return the key for the next call of *batch*; None if one has to be requested first.
 
     A batch in doubt keeps the key of its call, however old it is: its dedup window decides about repeats.
 
@@ -40,7 +40,7 @@ def end_repeats(ledger: Ledger, worker: int, batch: Batch) -> None:
     ledger.query("release_batch", worker=worker, number=batch.number)
 
 
-def store_keys(ledger: Ledger, source: KeySource, keys: Iterable[str], drawn: Moment) -> int:
-    """Store *keys* that were asked for at the moment *drawn*, and return how many of them are new."""
-    values = {**drawn._asdict(), "source": source.name}
+def store_keys(ledger: Ledger, source: KeySource, keys: Iterable[str], requested_at: Moment) -> int:
+    """Store *keys* that were asked for at the moment *requested_at*, and return how many of them are new."""
+    values = {**requested_at._asdict(), "source": source.name}
     return sum(len(ledger.query("insert_key", **values, value=key)) for key in keys)

@@ -1,6 +1,6 @@
-"""Pool of idempotency keys that the vendor gives out: drawn before the calls that they are for, and kept in the ledger.
+"""Pool of idempotency keys that the vendor gives out: requested before their calls, and kept in the ledger.
 
-Drawing keys reaches no device, so it can be repeated at any time. A key that was drawn and not used does no harm.
+Requesting keys reaches no device, so it can be repeated at any time. A key that is never used does no harm.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class VendorKeyPool:
 
     def __init__(self, context: SendContext):
         self._context = context
-        self._drawing = asyncio.Lock()
+        self._request_lock = asyncio.Lock()
 
     async def acquire(self, source: KeySource, batch: Batch) -> str:
         """Return the key for the next call of *batch*.
@@ -36,23 +36,25 @@ class VendorKeyPool:
         take = partial(self._take, source=source, batch=batch)
         if (key := await self._context.group_commit.submit(take)) is not None:
             return key
-        async with self._drawing:
+        async with self._request_lock:
             while (key := await self._context.group_commit.submit(take)) is None:
-                await self._draw(source)
+                await self._request_keys(source)
         return key
 
     def _take(self, ledger: Ledger, source: KeySource, batch: Batch) -> str | None:
         context = self._context
         return vendor_keys.take_key(ledger, context.worker, batch, source, context.clock.read())
 
-    async def _draw(self, source: KeySource) -> None:
+    async def _request_keys(self, source: KeySource) -> None:
         context = self._context
         await context.rate_limiter.wait(source.rate_limits)
-        drawn = context.clock.read()
+        requested_at = context.clock.read()
         request = source.build_request(context.prepared.credentials)
         match await context.transport.post(request, source.parse_reply):
             case Accepted(values):
-                store = partial(vendor_keys.store_keys, source=source, keys=values.split(","), drawn=drawn)
+                store = partial(
+                    vendor_keys.store_keys, source=source, keys=values.split(","), requested_at=requested_at
+                )
                 if not await context.group_commit.submit(store):
                     raise RetryLater(NO_NEW_KEYS)
             case Retryable(problem, retry_after):

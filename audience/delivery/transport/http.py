@@ -67,7 +67,7 @@ class Transport:
         return await self._exchange(self.delivery.sign(request, self.credentials, context), parse)
 
     async def authorize(self) -> VendorReply | None:
-        """Draw an access token if calls need one and none is valid; return why there is none, or None.
+        """Request an access token if calls need one and none is valid; return why there is none, or None.
 
         What it returns is never InDoubt: without a token nothing is sent.
         """
@@ -75,14 +75,14 @@ class Transport:
         if source is None:
             return None
 
-        async def draw(parse: ReplyParser) -> VendorReply:
+        async def make_call(parse: ReplyParser) -> VendorReply:
             try:
                 request = source.build_request(self.credentials, self._read_time())
             except DeliveryError as error:  # a key that cannot sign
                 return Fatal(error.problems[0])
             return await self._exchange(request, parse)
 
-        return await self.tokens.refresh(source, draw, self.clock.boot)
+        return await self.tokens.refresh(source, make_call, self.clock.boot)
 
     @property
     def _token_source(self) -> AccessTokenSource | None:

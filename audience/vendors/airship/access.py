@@ -3,7 +3,7 @@
 Sources: https://github.com/urbanairship/api-specs/blob/main/go/spec.yaml, `securitySchemes`, `/token` and its note on
 hosts, and https://docs.airship.com/developer/rest-api/ua/api-security. Tokens of OAuth are for hosts of their own, so
 the data centre is named once, `us` or `eu`, and its host follows from the way in which calls are signed. How many
-tokens a client may draw is on no page that could be read; a process draws one in the time for which it is valid.
+tokens a client may request is on no page that could be read; a process requests one in the time for which it is valid.
 """
 
 from base64 import b64encode
@@ -125,7 +125,7 @@ def parse_token_reply(response: Response) -> AccessToken | VendorReply:
 
 
 def is_refused(response: Response) -> bool:
-    """Return whether a call had no valid token: another one is drawn when the run goes on."""
+    """Return whether a call had no valid token: another one is requested when the run goes on."""
     return response.status == HTTPStatus.UNAUTHORIZED
 
 

@@ -1,7 +1,7 @@
 """Access tokens of Getui: `POST /v2/{appId}/auth`, signed with the master secret; they are valid for a day.
 
-Source: https://docs.getui.com/getui/server/rest_v2/token. The application may draw 100 a minute and 100,000 a day; a
-process draws one a day. The vendor's own client takes 10001 for a token that has ended, and draws another one.
+Source: https://docs.getui.com/getui/server/rest_v2/token. The application may request 100 a minute and 100,000 a day; a
+process requests one a day. The vendor's own client takes 10001 for a token that has expired, and requests another one.
 """
 
 from datetime import datetime

@@ -2,7 +2,7 @@
 
 Sources: https://developer.huawei.com/consumer/cn/doc/HMSCore-Guides/oauth2-0000001212610981, and for errors
 https://developer.huawei.com/consumer/cn/doc/HMSCore-References/server-error-codes-0000001062371380. How many tokens an
-application may draw was in no page that could be read; a process draws one an hour.
+application may request was in no page that could be read; a process requests one an hour.
 """
 
 from datetime import datetime

@@ -1,8 +1,8 @@
 """Idempotency keys of JPush, its cids: `GET /v3/push/cid`.
 
-Source: https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push_advanced. A cid has to be drawn from JPush: it is
+Source: https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push_advanced. A cid has to be requested from JPush: it is
 written {appkey}-{uuid}, and no page says that a cid of one's own is taken. A push with a cid that has succeeded returns
-the first result, for a day. Whether that day begins with the drawing or with the push is left open there, so the age of
+the first result, for a day. Whether that day begins with the request or with the push is left open there, so the age of
 a cid and the time of its repeats have half of it each.
 """
 

@@ -1,7 +1,7 @@
-"""Cids of JPush: drawn from its pool, and remembered with the first push or schedule that succeeds.
+"""Cids of JPush: requested from its pool, and remembered with the first push or schedule that succeeds.
 
 https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push_advanced. It leaves open whether the day of a cid begins when
-it is drawn or when it is used; here it begins when it is drawn, and a cid that was not drawn is refused.
+it is issued or when it is used; here it begins when it is issued, and a cid that was not issued is refused.
 """
 
 from uuid import uuid4
@@ -28,11 +28,11 @@ def create_cids(call: HttpCall, state: VendorState, key: str) -> HttpReply:
 
 
 def check_cid(cid: str, kind: str, state: VendorState) -> None:
-    """Refuse a *cid* that was not drawn for that kind of call within a day.
+    """Refuse a *cid* that was not issued for that kind of call within a day.
 
     Raises:
         VendorRefusal: It was not.
     """
-    drawn = state.given_keys.get(f"{kind} {cid}")
-    if drawn is None or state.clock() - drawn >= CID_SECONDS:
+    issued_at = state.given_keys.get(f"{kind} {cid}")
+    if issued_at is None or state.clock() - issued_at >= CID_SECONDS:
         raise VendorRefusal(1003, f"the cid {cid} is invalid")
