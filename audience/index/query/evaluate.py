@@ -377,7 +377,7 @@ def _evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
         if isinstance(operand, RowSet) and not operand.complemented and not operand.bitmap:
             return [operand]
         operands.append(operand)
-    if all(isinstance(operand, LazyUnion) or operand.cached for operand in operands):
+    if all(not operand.is_new if isinstance(operand, LazyUnion) else operand.cached for operand in operands):
         shard.cache_operands(expr, operands)
     return operands
 
@@ -391,13 +391,23 @@ def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
         case Or(terms=terms):
             return _union_tags(expr, terms, shard)
         case _ if isinstance(expr, Condition):
-            if expr in (cache := shard.compare_cache):
-                return _note_union(expr, cache[expr], shard)
-            if len(cache) >= MAX_CACHED_COMPARISONS:
-                cache = shard.compare_cache = {}
-            cache[expr] = union = _union_compared(expr, shard)
-            return _note_union(expr, union, shard)
+            return _note_union(expr, _load_compared(expr, shard), shard)
     return None
+
+
+def _load_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
+    """Return the union of the values that *expr* asks for, which is kept; as one bitmap from the second time on.
+
+    Thirty values beside one another in the order of rows are as many runs as one of them.
+    """
+    known = shard.compare_cache.get(expr)
+    if known is not None and known.is_new:
+        known = shard.compare_cache[expr] = bitmaps.unite_if_small(known)
+    elif known is None and expr not in shard.compare_cache:
+        if len(shard.compare_cache) >= MAX_CACHED_COMPARISONS:
+            shard.compare_cache = {}
+        known = shard.compare_cache[expr] = _union_compared(expr, shard)
+    return known
 
 
 def _note_union(expr: Expr, union: LazyUnion | None, shard: Shard) -> LazyUnion | None:
@@ -434,7 +444,9 @@ def _union_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
         return None
     ranges = query_ranges(expr, attribute, shard)
     tag_rows = [attribute.start + rank for start, stop in ranges for rank in range(start, stop)]
-    return lazy_union(tag_rows, attribute.is_single_valued, shard) if len(tag_rows) > 1 else None
+    if len(tag_rows) < 2:
+        return None
+    return lazy_union(tag_rows, attribute.is_single_valued, shard)._replace(is_new=True)
 
 
 EVALUATION_COST = {

@@ -44,6 +44,7 @@ RowNumbers: TypeAlias = "NDArray[np.uint32]"
 
 CONTAINER_ROWS = 1 << 16  # that a container covers
 MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
+MAX_UNITED_BYTES, MAX_KEPT_UNION_BYTES = 1 << 18, 1 << 14  # of bitmaps that are united, and of one that is kept
 MAX_REMOVED_SINGLY = 1_024  # rows that are removed from a bitmap one by one
 
 
@@ -70,12 +71,14 @@ class RowSet(NamedTuple):
 class LazyUnion(NamedTuple):
     """Union of one or more bitmaps that is not computed yet.
 
-    No row is in two of the bitmaps if *disjoint*. `nbytes` is the size of all bitmaps together.
+    No row is in two of the bitmaps if *disjoint*. `nbytes` is the size of all bitmaps together. One that *is_new* was
+    asked for once, and may become one bitmap when it is asked for again.
     """
 
     bitmaps: list[BitMap]
     nbytes: int
     disjoint: bool
+    is_new: bool = False
 
     def materialize(self) -> RowSet:
         """Return the union as a set of rows."""
@@ -403,6 +406,21 @@ def _partition_complements(operands: Iterable[RowSet | LazyUnion]) -> tuple[list
 
 def _operand_nbytes(operand: RowSet | LazyUnion) -> int:
     return operand.nbytes
+
+
+def unite_if_small(union: LazyUnion) -> LazyUnion:
+    """Return *union* as one bitmap if that is small enough to be kept beside the others, else with all of them.
+
+    >>> unite_if_small(LazyUnion([BitMap([1]), BitMap([2])], 4, True, is_new=True))
+    LazyUnion(bitmaps=[BitMap([1, 2])], nbytes=6, disjoint=True, is_new=False)
+    """
+    old = union._replace(is_new=False)
+    if union.nbytes > MAX_UNITED_BYTES:
+        return old
+    rows = BitMap.union(*union.bitmaps)
+    rows.run_optimize()
+    nbytes = bitmap_nbytes(rows)
+    return old._replace(bitmaps=[rows], nbytes=nbytes) if nbytes <= MAX_KEPT_UNION_BYTES else old
 
 
 def _materialize(operand: RowSet | LazyUnion) -> RowSet:
