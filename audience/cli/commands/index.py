@@ -59,7 +59,11 @@ def run_build(
     version: Annotated[list[str] | None, Option("--version", metavar="COLUMN", help="Versions, as 1.10.2.")] = None,
     split: Annotated[
         list[str] | None,
-        Option("--split", metavar="COLUMN=SEPARATOR", help="Several values in one string: tags, or as said."),
+        Option(
+            "--split",
+            metavar="COLUMN=SEPARATOR",
+            help="Several values in one string: tags, unless another option sets the type.",
+        ),
     ] = None,
     ignore: IgnoreOption = None,
     reading: ReadingOptions,

@@ -77,10 +77,10 @@ def read_errors(payload: Payload) -> str:
 
 def read_refusal(response: Response, payload: Payload) -> VendorReply:
     """Return the reply that says no; its text, or else its HTTP status, decides."""
-    said = payload.get("message")
-    text = said if isinstance(said, str) and said else read_errors(payload)
+    message = payload.get("message")
+    text = message if isinstance(message, str) and message else read_errors(payload)
     if is_success(response) or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        if said == QUEUED:
+        if message == QUEUED:
             return InDoubt(Problem("in-doubt", "HTTP 202 'queued': not looked at yet", hint=LOOK_IT_UP))
         return reply_from_status(response, text)
     row = _find_code(response.status, text)

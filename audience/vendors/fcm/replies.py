@@ -46,8 +46,8 @@ def parse_reply(response: Response) -> VendorReply:
         problem = Problem("retryable", f"HTTP {response.status} {text!r}", hint="check the role of the service account")
         return Retryable(problem)
     if row is None:
-        said = f"{read_code(details.get('status'))} {text}".strip()
-        return _with_delay(reply_from_status(response, said))
+        explanation = f"{read_code(details.get('status'))} {text}".strip()
+        return _with_delay(reply_from_status(response, explanation))
     if code == WRONG_ARGUMENT and not _is_about_token(details, text):
         message = f"{code} {text!r}: the message is not valid"
         return Fatal(Problem("fatal", message, hint="correct the message, and try a dry run with --validate"))

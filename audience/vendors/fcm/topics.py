@@ -202,11 +202,11 @@ def _read_code(row: dict[str, Any]) -> ErrorCode | None:
 
 def _build_error(response: Response, word: Any) -> VendorReply:
     """Build the reply to a call that was refused as a whole, for which the HTTP status says why."""
-    said = word if isinstance(word, str) else ""
+    error = word if isinstance(word, str) else ""
     if response.status == HTTPStatus.UNAUTHORIZED:
-        problem = Problem("retryable", f"HTTP 401 {said!r}", hint="check the role of the service account")
+        problem = Problem("retryable", f"HTTP 401 {error!r}", hint="check the role of the service account")
         return Retryable(problem)
-    return reply_from_status(response, said)
+    return reply_from_status(response, error)
 
 
 @doubt_contradictions

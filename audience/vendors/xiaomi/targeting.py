@@ -172,10 +172,10 @@ def emit(expr: Expr) -> Payload:
     problems = [problem for atom in atoms(expr) for problem in _atom_problems(atom)]
     form = None if problems else fit_to_shape(expr, SHAPE)
     if form is None:
-        said = (
+        message = (
             f"a request joins at most {SHAPE.max_tags} topics with one operator: all OR, all AND, or one AND NOT others"
         )
-        raise Unsupported(problems or [Problem("one-operator", said)])
+        raise Unsupported(problems or [Problem("one-operator", message)])
     return _emit_topics(form)
 
 

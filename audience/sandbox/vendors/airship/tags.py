@@ -51,11 +51,11 @@ def handle_channel_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 
 def _change_tags(call: HttpCall, state: VendorState) -> HttpReply:
-    said = parse_json_object(call.body, MALFORMED)
-    if odd := said.keys() - {"audience", *DIRECTIONS}:
+    content = parse_json_object(call.body, MALFORMED)
+    if odd := content.keys() - {"audience", *DIRECTIONS}:
         raise VendorRefusal(MALFORMED, f"unknown key {min(odd)}")
-    rows = _find_channels(said.get("audience"), state)
-    changes = {name: _read_groups(said[name], name) for name in DIRECTIONS if name in said}
+    rows = _find_channels(content.get("audience"), state)
+    changes = {name: _read_groups(content[name], name) for name in DIRECTIONS if name in content}
     if not changes or ("set" in changes and len(changes) > 1):
         raise VendorRefusal(MALFORMED, "expected add and remove, or set")
     if any(set(tags) & set(changes.get("remove", {}).get(group, ())) for group, tags in changes.get("add", {}).items()):

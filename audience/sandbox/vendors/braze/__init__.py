@@ -84,8 +84,8 @@ def _send(path: str, request: JsonObject, state: VendorState) -> HttpReply:
     state.delivery_log.record(message, devices, delay)
     body: JsonObject = {"dispatch_id": _write_id(int(message, 16) + (1 << 64) if is_kept else int(message, 16))}
     body |= {"schedule_id": message} if is_kept else {}
-    told = 0 if delay > 0 else int(np.count_nonzero(devices))
-    return HttpReply(201, {**body, "errors": [], "message": "success"}, message_id=message, device_count=told)
+    delivered = 0 if delay > 0 else int(np.count_nonzero(devices))
+    return HttpReply(201, {**body, "errors": [], "message": "success"}, message_id=message, device_count=delivered)
 
 
 def _write_id(number: int) -> str:

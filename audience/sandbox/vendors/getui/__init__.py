@@ -61,16 +61,16 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
         return answer_task_call(call.method, place.removeprefix("task/"), state)
     if call.method != "POST":
         raise VendorRefusal(405, "method not allowed")
-    said = parse_json_object(call.body, 1)
+    content = parse_json_object(call.body, 1)
     match pushed.groups():
         case (None, None, kind):
-            return _push_to_app(said, str(kind), state)
+            return _push_to_app(content, str(kind), state)
         case ("list", "message", None):
-            return _create_list_message(said, state)
+            return _create_list_message(content, state)
         case ("list", kind, None):
-            return _push_to_list(said, str(kind), state)
+            return _push_to_list(content, str(kind), state)
         case ("single", "cid" | "alias" as kind, None):
-            return _push_to_one(said, kind, state)
+            return _push_to_one(content, kind, state)
     raise VendorRefusal(404, "not found")
 
 
@@ -126,21 +126,21 @@ def _create_list_message(push: JsonObject, state: VendorState) -> HttpReply:
     return HttpReply(200, _succeed({"taskid": task}), message_id=task)
 
 
-def _push_to_list(said: JsonObject, kind: str, state: VendorState) -> HttpReply:
+def _push_to_list(content: JsonObject, kind: str, state: VendorState) -> HttpReply:
     _count_list_call(state)
-    if odd := said.keys() - {"audience", "taskid", "is_async", "need_alias_detail"}:
+    if odd := content.keys() - {"audience", "taskid", "is_async", "need_alias_detail"}:
         raise VendorRefusal(WRONG, f"{min(odd)} is invalid")
-    task = said.get("taskid")
+    task = content.get("taskid")
     message = state.continuous_messages.get(task) if isinstance(task, str) else None
     if message is None or not isinstance(task, str):
         raise VendorRefusal(WRONG, "taskid is invalid")
     ttl = (state.delivery_log.content_by_message[task].get("settings") or {}).get("ttl", DEFAULT_TTL_MILLISECONDS)
     if state.clock() - message.since > max(ttl, SHORTEST_MILLISECONDS) / 1000:
         raise VendorRefusal(WRONG, "taskid is invalid")
-    names = _read_names(said.get("audience"), kind, MAX_LIST)
+    names = _read_names(content.get("audience"), kind, MAX_LIST)
     statuses, rows = _find_statuses(names, kind, state)
     reply = _deliver(task, statuses, rows, state)
-    if said.get("is_async"):
+    if content.get("is_async"):
         return HttpReply(200, {"code": 0, "msg": "success"}, message_id=task, device_count=reply.device_count)
     return reply
 

@@ -19,18 +19,18 @@ WRONG_TOKEN, TOO_MANY_TOKENS, WRONG_PARAMETER = 10001, 10003, 20001
 
 def give_token(call: HttpCall, app: str, state: VendorState) -> HttpReply:
     """Return a new token for the application whose key and secret have signed the call."""
-    said = parse_json_object(call.body, 1)
+    content = parse_json_object(call.body, 1)
     if not all(state.rate_limiter.try_acquire(f"auth {limit[1]}", *limit) for limit in (MINUTE_LIMIT, DAY_LIMIT)):
         raise VendorRefusal(TOO_MANY_TOKENS, "auth too often")
     for name in ("sign", "timestamp", "appkey"):
-        if not isinstance(said.get(name), str) or not said[name]:
+        if not isinstance(content.get(name), str) or not content[name]:
             raise VendorRefusal(WRONG_PARAMETER, f"{name} can not be empty")
-    key, timestamp = said["appkey"], said["timestamp"]
+    key, timestamp = content["appkey"], content["timestamp"]
     if not isinstance(number_or_text(timestamp), int):
         raise VendorRefusal(WRONG_PARAMETER, "timestamp is invalid")
     secret = state.signing_secret(key)
     sign = sha256(f"{key}{timestamp}{secret}".encode()).hexdigest()
-    is_right = secret is None or hmac.compare_digest(sign.encode(), said["sign"].encode())
+    is_right = secret is None or hmac.compare_digest(sign.encode(), content["sign"].encode())
     if not (state.knows_key(key) and state.knows_key(app) and is_right):
         raise VendorRefusal(WRONG_TOKEN, "sign error")
     token = f"{uuid4().hex}{uuid4().hex}"

@@ -185,10 +185,10 @@ def _show(message_id: str, state: VendorState) -> HttpReply:
     if message_id not in log.places_by_message:
         raise VendorRefusal(404, "Notification not found")
     deliveries = [log.deliveries[place] for place in log.places_by_message[message_id]]
-    told = sum(len(each.rows) for each in deliveries if each.state == "delivered")
+    delivered = sum(len(each.rows) for each in deliveries if each.state == "delivered")
     waiting = sum(len(each.rows) for each in deliveries if each.state == "waiting")
     canceled = any(each.state == "cancelled" for each in deliveries)
-    counts = {"successful": told, "failed": 0, "errored": 0, "remaining": waiting, "canceled": canceled}
+    counts = {"successful": delivered, "failed": 0, "errored": 0, "remaining": waiting, "canceled": canceled}
     times = {"send_after": max((int(each.due) for each in deliveries), default=None)}  # Unix time, unlike in a request
     return HttpReply(200, {**log.content_by_message[message_id], "id": message_id, **counts, **times})
 

@@ -120,9 +120,9 @@ def _send(request: JsonObject, state: VendorState) -> HttpReply:
 
 def _deliver(kind: str, content: JsonObject, devices: DeviceMask, delay: float, state: VendorState) -> HttpReply:
     """Deliver a message after *delay* seconds; return the reply, which names a task or a message."""
-    told: JsonObject = {name: content[name] for name in ("payload", "channel_properties") if name in content}
+    logged_content: JsonObject = {name: content[name] for name in ("payload", "channel_properties") if name in content}
     prefix, name = ("us", "task_id") if is_task(kind) else ("uu", "msg_id")
-    message = state.delivery_log.create_message(told, lambda number: f"{prefix}{number:020d}")
+    message = state.delivery_log.create_message(logged_content, lambda number: f"{prefix}{number:020d}")
     state.delivery_log.record(message, devices, delay)
     return _succeed({name: message}, message, 0 if delay > 0 else int(np.count_nonzero(devices)))
 
