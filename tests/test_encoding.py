@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.index.ingest import decode, encode
+from audience.index.storage import number_sorting
 
 
 @st.composite
@@ -29,12 +30,15 @@ def coded_rows(draw) -> tuple[np.ndarray, np.ndarray, int, int]:
     column=coded_rows(),
     marked_ratio=st.sampled_from([0, 64, 1 << 20]),
     block_codes=st.sampled_from([1, 1_000, 1 << 18]),
+    min_polars=st.sampled_from([0, 1 << 12]),
 )
 @pytest.mark.parametrize("grouped_values", [0, 256, 1 << 16])
-def test_each_value_has_its_rows(grouped_values, column, marked_ratio, block_codes):
+def test_each_value_has_its_rows(grouped_values, column, marked_ratio, block_codes, min_polars):
     codes, rows, value_count, row_count = column
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "MIN_GROUPED_CODES", 0)
         patch.setattr(encode, "MAX_GROUPED_VALUES", grouped_values)
+        patch.setattr(number_sorting, "MIN_POLARS_NUMBERS", min_polars)
         patch.setattr(encode, "MARKED_RATIO", marked_ratio)
         patch.setattr(encode, "MIN_MARKED", 1)
         patch.setattr(encode, "BLOCK_CODES", block_codes)

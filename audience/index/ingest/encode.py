@@ -41,6 +41,7 @@ from audience.language.attribute_names import UNTYPED
 DeviceTable: TypeAlias = dict[Column, pl.Series]  # a Boolean column has the tag of its name where it is true
 
 MAX_BITMAPS_PER_ATTRIBUTE = 4_096  # an attribute with more values is bit-sliced
+MIN_GROUPED_CODES = 1 << 12  # fewer are sorted, in less time than it takes to divide them
 MAX_GROUPED_VALUES = 1 << 16  # of which the code of each, and 0 for null, has 16 bits
 BLOCK_CODES, MIN_CODES_PER_VALUE = 1 << 18, 64  # that are grouped at a time, and more where values are many
 MIN_MARKED, MARKED_RATIO = 1 << 10, 64  # rows of a value, one in so many, are marked among all, and not sorted
@@ -261,7 +262,8 @@ def _build_bitmaps(
     codes: NDArray[np.uint32], rows: NDArray[np.uint32], value_count: int, row_count: int
 ) -> list[BitMap]:
     """Build the bitmaps of the values from the codes, 0 for null, and the row of each code."""
-    build = _build_bitmaps_by_grouping if value_count < MAX_GROUPED_VALUES else _build_bitmaps_by_sorting
+    is_grouped = len(codes) >= MIN_GROUPED_CODES and value_count < MAX_GROUPED_VALUES
+    build = _build_bitmaps_by_grouping if is_grouped else _build_bitmaps_by_sorting
     return build(codes, rows, value_count, row_count)
 
 
