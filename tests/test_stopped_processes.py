@@ -142,7 +142,8 @@ def test_process_that_is_stopped_while_it_sends_tells_nobody_twice(shell, comman
         shell.schedule_in_the_past()
         process = shell.start(*command.split(), shell.run_folder)
     shell.wait_for_calls(2, process)
-    assert shell.stop(process, number)[0] == expected
+    code, errors = shell.stop(process, number)
+    assert (code, "`audience resume FOLDER` to send the rest" in errors) == (expected, number == signal.SIGTERM), errors
     shell.sandbox.set_faults()
     told = len(shell.told())
     doubtful = 0 if number == signal.SIGTERM else 1_000  # the call whose reply was not read

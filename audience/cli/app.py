@@ -46,8 +46,15 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     if code and line.note is not None:
         output.print_notes([line.note])
     if code == INTERRUPTED_EXIT_CODE:
-        output.print_errors([Problem("interrupted", "stopped before it was done")])
+        output.print_errors([Problem("interrupted", "stopped before it was done", hint=_hint_at_rest(words))])
     sys.exit(code if flush_output() else 1)
+
+
+def _hint_at_rest(words: list[str]) -> str | None:
+    """Return how to go on with a send that was interrupted; all other commands are given again."""
+    if words[:1] in (["send"], ["resume"]) or words[:2] == ["run", "wait"]:
+        return "run `audience status FOLDER` to see what was sent, and `audience resume FOLDER` to send the rest"
+    return None
 
 
 def _spell_out_help(words: list[str]) -> list[str]:

@@ -355,7 +355,8 @@ def reload_run(folder: Path, run: Run, credentials: Credentials, progress: Progr
     for part, is_unchanged in unchanged.items():
         if not is_unchanged:
             problem_message = f"{folder}: the {part} is not the one that the run was created with"
-            hint = f"restore the {part}; or run `audience cancel {folder}`, then emit and send again"
+            restore = f"pass --host {run.base_url}" if part == "host" else f"restore the {part}"
+            hint = f"{restore}; or run `audience cancel {folder}`, then emit and send again"
             raise DeliveryError(Problem(f"other-{part}", problem_message, hint=hint))
     method = method_by_name(delivery, run.method)
     schedule = Schedule.from_json(run.schedule)
