@@ -49,3 +49,12 @@ def test_unused_words_go_first():
     cache.put_words("shard", 4, WORDS)
     assert [key for key in (1, 2, 3, 4) if cache.holds("shard", key)] == [1, 3, 4]
     assert cache.find_words([("shard", 1), ("shard", 2)]) is None
+
+
+def test_gains_of_missing_words_add_up_until_they_are_cached():
+    cache = RowSetCache(3 * ENTRY_BYTES)
+    assert [cache.add_missed("shard", 1, gain) for gain in (5.0, 7.0)] == [5.0, 12.0]
+    assert cache.add_missed("other", 1, 1.0) == 1.0
+    assert cache.copy().add_missed("shard", 1, 1.0) == 13.0
+    cache.put_words("shard", 1, WORDS)
+    assert cache.add_missed("shard", 1, 2.0) == 2.0

@@ -60,7 +60,8 @@ EVALUATIONS = [
     ("words", "third OR (half AND age < 30)", 3, [["roaring"], [], ["cached"], [], []]),
     ("bitmaps", "half AND third", 3, [["roaring"], [], []]),
     ("bitmaps", "half OR third", 3, [["roaring"], [], []]),
-    ("bitmaps", "some AND (half OR third)", 2, [["roaring"], [], ["union"], [], []]),
+    ("bitmaps", "some AND (half OR third)", 2, [["at once"], [], [], [], []]),
+    ("bitmaps", "some AND (half OR third)", 3, [["roaring"], [], ["union"], [], []]),
     ("bitmaps", "half EXCEPT third", 3, [["roaring"], [], []]),
 ]
 
@@ -91,6 +92,7 @@ def allow(patch: pytest.MonkeyPatch, plan: str) -> None:
     """Let a plan choose words or bitmaps; otherwise nothing is planned, which small bitmaps are not."""
     if plan:
         patch.setattr(tag_questions, "MIN_COST", 0)
+        patch.setattr(tag_questions, "MAX_RECOUNTED", 0)
         patch.setattr(physical_plan, "estimate_words", lambda *_, **__: -1e9 if plan == "words" else 1e9)
 
 
@@ -106,8 +108,8 @@ def kept_by(index: DeviceIndex) -> Any:
         "_bitmaps",
         "_forms",
         "kept_forms",
-        "counted_with_words",
-        "found_with_words",
+        "planned_counts",
+        "planned_rows",
         "tag_questions",
         "and_cache",
         "_lookups",

@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
-from audience.index.query import physical_plan, resolve, tag_questions
-from audience.index.query.bitmap_steps import count_alone
+from audience.index.query import physical_plan, tag_questions
+from audience.index.query.bitmap_steps import Filling
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.late_bitmaps import LateBitmap
+from audience.index.query.physical_plan import Answer
+from audience.index.query.tag_questions import read_tags
 from audience.index.query.tag_trees import read_tree
 from audience.index.query.word_expressions import find_program
 from audience.index.storage import word_programs
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.cache import RowSetCache
+from audience.index.storage.detached import detach_snapshot
 from audience.language.ast import Everyone, Nobody, Tag, bare
 
 ROW_COUNT = 140_000  # more than two containers, and not a multiple of the bits of a word
@@ -58,6 +62,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(word_programs, "MAX_BLOCK_WORDS", 1 << 10)
     monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
     monkeypatch.setattr(tag_questions, "MIN_COST", 0)
+    monkeypatch.setattr(tag_questions, "MAX_RECOUNTED", 0)
 
 
 def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
@@ -105,7 +110,7 @@ def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
     if way == "filled at once":  # every union
         patch.setattr(tag_questions, "MAX_UNFILLED", 1)
         patch.setattr(tag_questions, "FULL", 2)
-    patch.setattr(resolve, "MAX_ALONE", 0.0 if way == "operands" else float("inf"))
+    patch.setattr(physical_plan, "MAX_AT_ONCE", 0.0 if way == "operands" else float("inf"))
     if way == "whole words":
         patch.setattr(word_programs.WordProgram, "choose_length", lambda _, size: size)
 
@@ -171,6 +176,24 @@ def test_thresholds_of_complements_have_no_deleted_rows(indexes, way, monkeypatc
             assert (index.count(expr), len(index.resolve(expr))) == (counted, counted)
 
 
+def test_words_are_made_when_they_would_have_saved_the_time_to_make_them(indexes, monkeypatch):
+    monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: 0.0)
+    monkeypatch.setattr(physical_plan, "_estimate_roaring", lambda *_, **__: 40.0)
+    monkeypatch.setattr(physical_plan, "estimate_making", lambda tag_rows, shard: 100.0 if tag_rows else 0.0)
+    index, _ = indexes[0]
+    (shard,) = detach_snapshot(index.snapshot).evaluated_shards
+    monkeypatch.setattr(shard, "cache", RowSetCache())
+    rows = {name: shard.find_operand(("tag", name)).tag_row for name in ("dense", "third", "runs")}
+    chosen = []
+    for name in ("third", "runs", "third", "runs", "third"):
+        expr = And((bare("dense"), bare(name)))
+        words = physical_plan.choose_words(expr, read_tags(expr, shard), shard, Answer.COUNT)
+        cached = [name for name, row in rows.items() if shard.cache.holds(shard.name, row)]
+        chosen.append((words is not None, cached))
+    missed = [(False, []), (False, [])]  # 40 nanoseconds of two tags each
+    assert chosen == [*missed, (True, ["dense", "third"]), (False, ["dense", "third"]), (True, ["dense", "third"])]
+
+
 def test_union_that_leaves_no_row_out_begins_with_its_densest_tags(indexes, monkeypatch):
     monkeypatch.setattr(tag_questions, "MAX_UNFILLED", 3)
     index, _ = indexes[0]
@@ -181,7 +204,7 @@ def test_union_that_leaves_no_row_out_begins_with_its_densest_tags(indexes, monk
         _, question = shard.tag_questions[id(expr)]
         first = shard.find_operand(("tag", densest or names[0])).rows.bitmap
         assert question.bitmaps[0] is first
-        assert bool(question.steps.last[0] is count_alone) == bool(densest)
+        assert isinstance(question.steps.counting[0].left, Filling) == bool(densest)
 
 
 @pytest.mark.parametrize("operator", ["at least", "exactly"])

@@ -6,17 +6,18 @@ Steps are written once for all trees of one shape. Walking a tree took as long a
 
 #   (a OR b) AND NOT c      places 0, 1, 2
 #     or_  0, 1 → 3
-#     sub  3, 2 → 4         the rows; a count takes the difference's cardinality of 3, 2 instead
+#     isub 3, 2 → 4         the rows; a count takes the difference's cardinality of 3, 2 instead
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import and_, or_, sub
+from operator import and_, iand, ior, isub, or_, sub
 from typing import Any, NamedTuple, TypeAlias
 
 from audience.index.query.tag_trees import Intersection, Reached, Tree, Union, is_flat, list_terms
 from audience.index.storage.bitmaps import BitMap
 
 MAX_KEPT_STEPS = 4_096
+IN_PLACE = {and_: iand, or_: ior, sub: isub}
 
 LastStep: TypeAlias = tuple[Callable[[BitMap, BitMap], int], int, int]  # counts; the places of its operands
 
@@ -59,7 +60,7 @@ def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
 
     >>> steps = find_steps(Intersection((0, Union((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
     >>> [(operation.__name__, left, right) for operation, left, right in steps.finding], steps.found
-    ([('or_', 1, 2), ('and_', 0, 4), ('sub', 5, 3)], 6)
+    ([('or_', 1, 2), ('iand', 4, 0), ('isub', 5, 3)], 6)
     >>> len(steps.counting), steps.last[0].__name__, steps.last[1:]
     (2, 'difference_cardinality', (5, 3))
     """
@@ -76,10 +77,8 @@ def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
 def find_filling_steps(operand_count: int) -> BitmapSteps:
     """Return the steps of a union of all operands that leaves no row out.
 
-    It is counted as it is found: to count the last operand apart would read all of it.
-
-    >>> find_steps(Union((0, 1, 2)), [1.0] * 3).last[0].__name__, find_filling_steps(3).last[0].__name__
-    ('union_cardinality', 'count_alone')
+    >>> find_filling_steps(3).counting[0].left
+    Filling(terms=(0, 1, 2))
     """
     steps = (BitmapStep(None, Filling(tuple(range(operand_count))), None),)
     return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count))
@@ -105,6 +104,20 @@ def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
     return BitmapSteps(tuple(finding.steps), found, tuple(counting.steps), last)
 
 
+def list_subtracted(tree: Intersection) -> list[Tree]:
+    """Return the trees that are subtracted one by one: instead of the union of two, each of them.
+
+    The second one is subtracted in place, and a union would be a bitmap more.
+
+    >>> list_subtracted(Intersection((0,), (1, Union((2, 3)), Union((4, 5, 6)))))
+    [1, 2, 3, Union(terms=(4, 5, 6))]
+    """
+    listed: list[Tree] = []
+    for term in tree.subtracted:
+        listed += term.terms if isinstance(term, Union) and len(term.terms) == 2 else [term]
+    return listed
+
+
 def count_alone(rows: BitMap, _: BitMap) -> int:
     """Return the number of *rows*, as the last step of a tree that no operation counts."""
     return len(rows)
@@ -123,7 +136,7 @@ class _Writer:
         if isinstance(tree, int):
             return tree
         if isinstance(tree, Intersection):
-            return self._narrow(tree.plain, tree.subtracted, is_all=is_all)
+            return self._narrow(tree.plain, list_subtracted(tree), is_all=is_all)
         if isinstance(tree, Union):
             return self._unite([self.write(term) for term in tree.terms])
         plain, complemented = ([*map(self.write, terms)] for terms in (tree.plain, tree.complemented))
@@ -135,10 +148,13 @@ class _Writer:
             place = self.write(tree)
             return count_alone, place, place
         if isinstance(tree, Union):
-            *places, last = [self.write(term) for term in tree.terms]
-            return BitMap.union_cardinality, self._unite(places), last
+            places = [self.write(term) for term in tree.terms]
+            if len(places) == 2:
+                return BitMap.union_cardinality, places[0], places[1]
+            place = self._unite(places)  # all at once: to count the last one apart takes longer
+            return count_alone, place, place
         count = BitMap.difference_cardinality if tree.subtracted else BitMap.intersection_cardinality
-        *subtracted, last_tree = tree.subtracted or tree.plain
+        *subtracted, last_tree = list_subtracted(tree) or tree.plain
         plain = tree.plain if tree.subtracted else subtracted
         place = self._narrow(plain, subtracted if tree.subtracted else (), is_all=True)
         self._end_early(place, last_tree, is_all=True)
@@ -150,7 +166,7 @@ class _Writer:
         for operation, trees in ((and_, plain[1:]), (sub, subtracted)):
             for tree in trees:
                 self._end_early(place, tree, is_all=is_all)
-                place = self._add(operation, place, self.write(tree))
+                place = self._combine(operation, place, self.write(tree))
         return place
 
     def _end_early(self, place: int, following: Tree, *, is_all: bool) -> None:
@@ -162,8 +178,14 @@ class _Writer:
         if len(places) == 1:
             return places[0]
         if len(places) == 2:
-            return self._add(or_, *places)
+            return self._combine(or_, *places)
         return self._add(None, Union(tuple(places)), None)
+
+    def _combine(self, operation: Callable[[BitMap, BitMap], BitMap], left: int, right: int) -> int:
+        """Write an operation, which overwrites a bitmap that an earlier step made: that saves up to a fifth."""
+        if operation is not sub and left < self.operand_count <= right:
+            left, right = right, left
+        return self._add(IN_PLACE[operation] if left >= self.operand_count else operation, left, right)
 
     def _add(self, operation: Callable[[BitMap, BitMap], BitMap] | None, left: Any, right: int | None) -> int:
         self.steps.append(BitmapStep(operation, left, right))

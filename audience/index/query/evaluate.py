@@ -6,7 +6,7 @@ validated before (`audience.index.query.validate`); a shard that lacks an attrib
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias, get_args
+from typing import get_args
 
 from audience.index.query.attribute_rows import (
     NO_ROWS,
@@ -19,7 +19,7 @@ from audience.index.query.attribute_rows import (
     rows_with_value,
 )
 from audience.index.query.limits import choose_devices
-from audience.index.query.physical_plan import choose_words, is_planned
+from audience.index.query.physical_plan import Answer, choose_at_once, choose_words, is_planned
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
@@ -39,7 +39,6 @@ from audience.index.storage.evaluation_notes import (
     ROARING,
     UNION,
     WORDS,
-    EvaluationNotes,
     Way,
 )
 from audience.index.storage.joined_shard import JoinedShard
@@ -71,7 +70,6 @@ from audience.language.ast import (
     Top,
 )
 
-RowBitmap: TypeAlias = bitmaps.BitMap
 ALL_ROWS = ~NO_ROWS
 NO_OPERAND = Operand(NO_ROWS, -1, 0.0, 0)  # of a tag that no device has
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
@@ -80,7 +78,7 @@ MAX_CACHED_COMPARISONS = 4_096  # in each shard
 CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top, Did, Aggregate, EventMoment)
 
 
-def find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
+def find_live_rows(expr: Expr, shard: Shard) -> BitMap:
     """Return the rows of *shard* that match *expr*, which is expanded, without deleted ones."""
     if shard.is_remote:
         load_together([expr], shard)
@@ -107,7 +105,7 @@ def count_expanded(expr: Expr, snapshot: Snapshot, count: Callable[[Expr, Shard]
     return sum(map_expr(count, expr, snapshot.evaluated_shards))
 
 
-def exclude_deleted(row_set: RowSet, shard: Shard) -> RowBitmap:
+def exclude_deleted(row_set: RowSet, shard: Shard) -> BitMap:
     """Return the rows of *row_set* that are not deleted."""
     if row_set.complemented:
         return shard.live_rows - row_set.bitmap
@@ -137,16 +135,24 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 def _count_question(expr: Expr, question: TagQuestion, shard: Shard) -> int:
     """Return the number of devices of *shard* that match *expr*, best counted from tags alone."""
     if question.is_counted_at_once:
-        if shard.notes is not None:
-            _note_at_once(shard.notes, expr, question)
-        return count_tree_rows(question, shard)
-    if isinstance(expr, Threshold) and is_planned(expr, shard, counts=True):
+        return _count_at_once(expr, question, shard)
+    if isinstance(expr, Threshold) and is_planned(expr, shard, Answer.COUNT):
         return _count_operands(expr, shard)  # its rows are cached when it is asked again
-    chosen = choose_words(expr, question, shard, counts=True)
+    chosen = choose_words(expr, question, shard, Answer.COUNT)
     if chosen is not None:
         _note(expr, shard, WORDS)
         return count_rows(*chosen, shard.device_count)
-    return _count_united(expr, question, shard) if is_flat_union(question.tree.tree) else _count_operands(expr, shard)
+    if is_flat_union(question.tree.tree):
+        return _count_united(expr, question, shard)
+    if choose_at_once(expr, question, shard, Answer.COUNT):
+        return _count_at_once(expr, question, shard)
+    return _count_operands(expr, shard)
+
+
+def _count_at_once(expr: Expr, question: TagQuestion, shard: Shard) -> int:
+    """Return the number of devices of *question*, from operations on its stored bitmaps alone."""
+    _note_at_once(expr, question, shard)
+    return count_tree_rows(question, shard)
 
 
 def _count_united(expr: Expr, question: TagQuestion, shard: Shard) -> int:
@@ -181,12 +187,13 @@ def _note(expr: Expr, shard: Shard, way: str) -> None:
         shard.notes.take(expr, way)
 
 
-def _note_at_once(notes: EvaluationNotes, expr: Expr, question: TagQuestion) -> None:
-    notes.weigh(expr, Way(AT_ONCE, {AT_ONCE: question.cost}, len(question.operands)))
-    notes.take(expr, AT_ONCE)
+def _note_at_once(expr: Expr, question: TagQuestion, shard: Shard) -> None:
+    if shard.notes is not None:
+        shard.notes.weigh(expr, Way(AT_ONCE, {AT_ONCE: question.cost}, len(question.operands)))
+        shard.notes.take(expr, AT_ONCE)
 
 
-def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
+def _count_without_deleted(expr: Expr, shard: Shard, deleted: BitMap) -> int:
     """Return the number of live rows: for an AND, all its rows less those among the few deleted ones."""
     if isinstance(expr, Or):
         row_sets = [evaluate_in_shard(term, shard) for term in expr.terms]
@@ -229,8 +236,8 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
         _note(expr, shard, CACHED)
         return cached
     chosen = None
-    if question is not None and (isinstance(expr, Threshold) or is_planned(expr, shard, counts=False)):
-        chosen = choose_words(expr, question, shard, counts=False)
+    if question is not None and (isinstance(expr, Threshold) or is_planned(expr, shard, Answer.BITMAP)):
+        chosen = choose_words(expr, question, shard, Answer.BITMAP)
     if chosen is not None:
         _note(expr, shard, WORDS)
         row_set = find_rows(*chosen)
@@ -248,12 +255,11 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 def _find_uncached_tags(expr: Expr, question: TagQuestion, shard: Shard) -> RowSet | None:
     """Return rows that are found as fast as they are looked up in the cache: few ones, or those of a new object."""
     if question.is_found_at_once:
-        if shard.notes is not None:
-            _note_at_once(shard.notes, expr, question)
+        _note_at_once(expr, question, shard)
         return find_tree_rows(question, shard)
-    if isinstance(expr, Threshold) or is_planned(expr, shard, counts=False):
+    if isinstance(expr, Threshold) or is_planned(expr, shard, Answer.BITMAP):
         return None
-    chosen = choose_words(expr, question, shard, counts=False)
+    chosen = choose_words(expr, question, shard, Answer.BITMAP)
     if chosen is None:
         return None
     _note(expr, shard, WORDS)
@@ -334,7 +340,7 @@ def _evaluate_choice(expr: Limit | Top, shard: Shard) -> RowSet:
     return as_row_set(chosen[shard.name])
 
 
-def choose_rows(expr: Limit | Top, rows_by_shard: Sequence[RowBitmap], shards: Sequence[Shard]) -> list[RowBitmap]:
+def choose_rows(expr: Limit | Top, rows_by_shard: Sequence[BitMap], shards: Sequence[Shard]) -> list[BitMap]:
     """Return the rows that *expr* chooses among *rows_by_shard*, the live rows of each of *shards*."""
     if isinstance(expr, Limit):
         return choose_devices(rows_by_shard, expr.count, expr.seed, shards)

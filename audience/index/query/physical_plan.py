@@ -6,10 +6,13 @@ and the form of the operands' containers.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from audience.index.query.tag_trees import Reached, Tree, is_plain_threshold
 from audience.index.storage import packed_words
+from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY
+from audience.index.storage.croaring import is_question_shared
 from audience.index.storage.evaluation_notes import WORDS, EvaluationNotes, Way
 from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.thresholds import estimate_costs
@@ -20,69 +23,102 @@ from audience.language.ast import Expr, Threshold
 if TYPE_CHECKING:  # a question has the gains that are estimated here
     from audience.index.query.tag_questions import TagQuestion
 
-# Nanoseconds, measured. Words stay in the cache of the processor, but for the operands of large shards.
-OPERAND_WORD, CACHED_OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 0.2, 0.02, 0.08, 0.1, 450.0
-MAX_CACHED_WORDS = 1 << 14  # of an operand
+# Nanoseconds, measured. The words of operands come from memory, those of results stay in the cache of the processor.
+OPERAND, OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 1_000.0, 0.22, 0.08, 0.1, 450.0
+SCANNED_WORD, SCANNED = 1.5, 3_000.0  # of words that are listed; many rows take as long to list from a bitmap
 NEW_OPERAND, NEW_WORD, NEW_ARRAY_ROW = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD, RESULT = 0.8, 26_000.0  # of a bitmap that is made of words
 FIXED = 3_500.0  # of a program
+MAX_AT_ONCE = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
 MAX_PLANNED_EXPRS = 4_096
 
 LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
 
 
-def is_planned(expr: Expr, shard: Shard, *, counts: bool) -> bool:
+class Answer(IntEnum):
+    """Answer that is asked of an expression: the bitmap of its rows, their numbers, or how many live ones there are."""
+
+    BITMAP = 0
+    ROW_NUMBERS = 1
+    COUNT = 2
+
+
+class WordGains(NamedTuple):
+    """Nanoseconds that words save if they give each answer, by its number."""
+
+    bitmap: float
+    row_numbers: float
+    counted: float
+
+
+def is_planned(expr: Expr, shard: Shard, answer: Answer) -> bool:
     """Return whether it was chosen how to count, or to find, the rows of the same object before, without the cache."""
-    planned = shard.counted_with_words if counts else shard.found_with_words
-    return planned.get(id(expr)) is expr
+    return _planned_exprs(shard, answer).get(id(expr)) is expr
 
 
-def mark_planned(expr: Expr, shard: Shard, *, counts: bool) -> None:
-    """Record that it was chosen how to count, or to find, the rows of *expr* without the cache."""
-    planned = shard.counted_with_words if counts else shard.found_with_words
+def _planned_exprs(shard: Shard, answer: Answer) -> dict[int, Expr]:
+    return shard.planned_counts if answer is Answer.COUNT else shard.planned_rows
+
+
+def _mark_planned(expr: Expr, shard: Shard, answer: Answer) -> None:
+    planned = _planned_exprs(shard, answer)
     if len(planned) >= MAX_PLANNED_EXPRS:
         planned.clear()
     planned[id(expr)] = expr
 
 
-def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, *, counts: bool) -> LoadedWords | None:
+def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answer) -> bool:
+    """Return whether to combine the stored bitmaps of *expr* straight away, whatever is cached of its parts.
+
+    That is for an object which is asked for the first time, and no threshold: they and the parts of others are cached.
+    It holds the lock, which threads that share a question need.
+    """
+    if question.cost > MAX_AT_ONCE or isinstance(expr, Threshold) or is_question_shared():
+        return False
+    if is_planned(expr, shard, answer):
+        return False
+    _mark_planned(expr, shard, answer)
+    return True
+
+
+def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answer) -> LoadedWords | None:
     """Return the program of an expression and the words that it reads, or None if roaring operations are faster.
 
     Args:
         expr: Expression, by whose identity is kept that words were chosen.
         question: The same over stored bitmaps.
         shard: Shard.
-        counts: Whether live rows are counted, and no bitmap is made.
+        answer: What is asked of the expression.
     """
     plan = question.plan
     if plan is None:
         return None
     if shard.notes is not None:
-        _note_costs(shard.notes, expr, question, plan, shard, counts=counts)
-    gain = question.gains[counts]
+        _note_costs(shard.notes, expr, question, plan, shard, answer)
+    gain = question.gains[answer]
     if gain <= 0:
         return None
     words = shard.cache.find_words(plan.keys)
-    if words is not None and counts and not isinstance(expr, Threshold):
+    if words is not None and answer is Answer.COUNT and not isinstance(expr, Threshold):
         return plan.program, words  # what follows is remembered for those whose rows may be cached
-    if is_planned(expr, shard, counts=counts):
+    if is_planned(expr, shard, answer):
         return plan.program, words or shard.load_words(plan.tag_rows)
     if words is None:
         words = _load_useful(plan.tag_rows, gain, shard)
     if words is None:
         return None
-    mark_planned(expr, shard, counts=counts)
+    _mark_planned(expr, shard, answer)
     return plan.program, words
 
 
 def _note_costs(
-    notes: EvaluationNotes, expr: Expr, question: "TagQuestion", plan: WordPlan, shard: Shard, *, counts: bool
+    notes: EvaluationNotes, expr: Expr, question: "TagQuestion", plan: WordPlan, shard: Shard, answer: Answer
 ) -> None:
     """Note what roaring operations and words would cost, and to make the words that are not cached."""
     missing = [tag_row for tag_row in plan.tag_rows if not shard.cache.holds(shard.name, tag_row)]
     costs = {
         "roaring": _estimate_roaring(question.tree.tree, question.operands, question.cost, shard, enough=float("inf")),
-        "words": estimate_words(plan.program, shard.row_count, counts=counts),
+        "words": estimate_words(plan.program, shard.row_count, answer, question.share),
         **({"making words": estimate_making(missing, shard)} if missing else {}),
     }
     operand_count, length = len(plan.tag_rows), plan.program.choose_length(packed_words.word_count(shard.row_count))
@@ -90,20 +126,26 @@ def _note_costs(
 
 
 def estimate_gains(
-    tree: Tree, operands: Sequence[Operand], costs: tuple[float, float], program: WordProgram, shard: Shard
-) -> tuple[float, float]:
-    """Return the estimated nanoseconds that words save if rows are found, and if they are counted.
+    tree: Tree,
+    operands: Sequence[Operand],
+    costs: tuple[float, float],
+    program: WordProgram,
+    share: float,
+    shard: Shard,
+) -> WordGains:
+    """Return the estimated nanoseconds that words save, by answer.
 
     Args:
         tree: Tree of an expression.
         operands: Its operands.
         costs: Estimated nanoseconds of roaring operations that find the rows, and that count them; not of a threshold.
         program: Program of the same expression.
+        share: The part of all rows that is expected to match.
         shard: Shard.
     """
-    words = [estimate_words(program, shard.row_count, counts=counts) for counts in (False, True)]
+    words = [estimate_words(program, shard.row_count, answer, share) for answer in Answer]
     found, counted = (_estimate_roaring(tree, operands, cost, shard, enough=max(words)) for cost in costs)
-    return found - words[0], counted - words[1]
+    return WordGains(*[roaring - cost for roaring, cost in zip((found, found, counted), words, strict=True)])
 
 
 def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shard: Shard, *, enough: float) -> float:
@@ -121,10 +163,13 @@ def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shar
 
 
 def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[ViewedWords] | None:
-    """Return the words of all operands if they pay at once, or would have been of use before."""
+    """Return the words of all operands if those that are missing would have saved, by now, the time to make them.
+
+    However often they are asked for, a question takes at most twice as long as if that had been known.
+    """
     missing = [tag_row for tag_row in tag_rows if not shard.cache.holds(shard.name, tag_row)]
-    were_useful = [shard.cache.mark_seen(shard.name, tag_row) for tag_row in missing]
-    return shard.load_words(tag_rows) if all(were_useful) or estimate_making(missing, shard) < gain else None
+    missed = sum([shard.cache.add_missed(shard.name, tag_row, gain / len(missing)) for tag_row in missing])
+    return shard.load_words(tag_rows) if estimate_making(missing, shard) <= missed else None
 
 
 def estimate_making(tag_rows: Sequence[int], shard: Shard) -> float:
@@ -134,10 +179,25 @@ def estimate_making(tag_rows: Sequence[int], shard: Shard) -> float:
     return len(tag_rows) * (NEW_OPERAND + size * NEW_WORD) + rows * NEW_ARRAY_ROW
 
 
-def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:
-    """Return the estimated nanoseconds of *program*."""
-    size, steps = row_count // 64 + 1, len(program.counted[0] if counts else program.steps)
+def estimate_words(program: WordProgram, row_count: int, answer: Answer, share: float) -> float:
+    """Return the estimated nanoseconds of *program*, whose result has the part *share* of all rows."""
+    size = row_count // 64 + 1
+    steps = len(program.counted[0] if answer is Answer.COUNT else program.steps)
     blocks = -(-size // program.block_words)
-    read = OPERAND_WORD if size > MAX_CACHED_WORDS else CACHED_OPERAND_WORD
-    a_word = program.operand_count * read + steps * STEP_WORD + (COUNTED_WORD if counts else RESULT_WORD)
-    return size * a_word + blocks * CALL * (steps + 2) + FIXED + (0 if counts else RESULT)
+    word, fixed = _estimate_answer(answer, share)
+    word += program.operand_count * OPERAND_WORD + steps * STEP_WORD
+    return size * word + program.operand_count * OPERAND + blocks * CALL * (steps + 2) + FIXED + fixed
+
+
+def _estimate_answer(answer: Answer, share: float) -> tuple[float, float]:
+    """Return the nanoseconds that it takes to give *answer*: for each word of the result, and once.
+
+    To list many rows takes as long from words as from the bitmap that roaring operations make, and is no difference.
+    """
+    match answer:
+        case Answer.COUNT:
+            return COUNTED_WORD, 0.0
+        case Answer.BITMAP:
+            return RESULT_WORD, RESULT
+        case Answer.ROW_NUMBERS:
+            return SCANNED_WORD if share * CONTAINER_ROWS <= MAX_ARRAY_CARDINALITY else 0.0, SCANNED

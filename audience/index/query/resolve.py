@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from audience.index.query.evaluate import evaluate_in_shard, exclude_deleted, find_live_rows
 from audience.index.query.late_bitmaps import LateBitmap, has_late_bitmap
-from audience.index.query.physical_plan import choose_words, is_planned, mark_planned
+from audience.index.query.physical_plan import Answer, choose_at_once, choose_words, is_planned
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.tag_questions import TagQuestion, find_question
 from audience.index.query.tree_rows import find_tree_rows
@@ -21,8 +21,6 @@ from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.word_programs import find_rows
 from audience.language.as_of import AsOf
 from audience.language.ast import Expr, Threshold
-
-MAX_ALONE = 60_000.0  # nanoseconds of operations on stored bitmaps; to look for cached parts takes about as long
 
 
 def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Sequence[BitMap]:
@@ -53,12 +51,10 @@ def _find_new(expr: Expr, question: TagQuestion, shard: Shard, *, may_be_late: b
 
     None if they take longer than to look, or are to be cached. With *may_be_late*, words find them when they are used.
     """
-    if isinstance(expr, Threshold) or is_planned(expr, shard, counts=False):
+    if isinstance(expr, Threshold) or is_planned(expr, shard, Answer.BITMAP):
         return None
-    chosen = choose_words(expr, question, shard, counts=False)
+    is_late = may_be_late and question.plan is not None and has_late_bitmap(question.plan.program)
+    chosen = choose_words(expr, question, shard, Answer.ROW_NUMBERS if is_late else Answer.BITMAP)
     if chosen is not None:
-        return LateBitmap(*chosen) if may_be_late and has_late_bitmap(chosen[0]) else find_rows(*chosen)
-    if question.cost > MAX_ALONE:
-        return None
-    mark_planned(expr, shard, counts=False)
-    return find_tree_rows(question, shard)
+        return LateBitmap(*chosen) if is_late else find_rows(*chosen)
+    return find_tree_rows(question, shard) if choose_at_once(expr, question, shard, Answer.BITMAP) else None

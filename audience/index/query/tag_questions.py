@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from audience.index.query.bitmap_steps import BitmapSteps, find_filling_steps, find_steps
-from audience.index.query.physical_plan import estimate_gains
+from audience.index.query.physical_plan import WordGains, estimate_gains
 from audience.index.query.tag_trees import (
     MERGED,
     Intersection,
@@ -30,11 +30,12 @@ from audience.language.ast import Expr
 
 # Nanoseconds, measured.
 MIN_COST = 2_000.0  # of all operations; with less, there is nothing to gain
+MAX_RECOUNTED = 60_000.0  # of operations that are counted again rather than cached in parts
 WORD_CALL, WORD_ROW = 0.15, 2.2e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 EXTRACTED_ROW = 4.0  # of an array that is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
-NO_GAINS = 0.0, 0.0
+NO_GAINS = WordGains(0.0, 0.0, 0.0)
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
 FILLED = 0.8  # of what dense operands cost: those that unions begin with are in the cache of the processor
 
@@ -43,8 +44,9 @@ class TagQuestion(NamedTuple):
     """Expression over tags of a shard: its tree, the bitmaps in it, and the estimated time to count its rows.
 
     `steps` combine the bitmaps straight away. `plan` is how words would be combined; None if that cannot be of use, or
-    has no steps; `gains` are the nanoseconds that they save if rows are found, and if they are counted.
-    `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take.
+    has no steps; `gains` are the nanoseconds that they save. `share` is the part of all rows that is expected to match.
+    `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take; `is_counted_at_once`
+    also that they save nothing, and that operations take little longer than to look for cached parts.
     """
 
     is_counted_at_once: bool  # what rare tags need comes first: it is in one line of the processor's cache
@@ -52,7 +54,8 @@ class TagQuestion(NamedTuple):
     bitmaps: list[BitMap]
     complemented: bool
     is_found_at_once: bool
-    gains: tuple[float, float]
+    gains: WordGains
+    share: float
     plan: WordPlan | None
     tree: TagTree
     operands: list[Operand]
@@ -88,23 +91,22 @@ def find_question(expr: Expr, shards: Sequence[Shard]) -> TagQuestion | None:
 def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQuestion:
     costs = [operand.cost for operand in operands]
     filling = _order_filling(tree.tree, operands, shard)
-    if filling:
-        cost = found_cost = _estimate_filling(filling, shard)
-    else:
-        cost = _estimate_cost(tree, operands, costs, count_factor(tree.tree))
-        found_cost = _estimate_cost(tree, operands, costs, 1.0) + _estimate_arrays(tree.tree, operands, shard)
+    found_cost, cost = estimated = _estimate_costs(tree, operands, filling, shard)
     bound = _find_bound(len(operands), shard)
     is_found_at_once, is_counted_at_once = found_cost < MADE_BITMAP * bound, cost < bound
-    plan = None if is_found_at_once and is_counted_at_once else _plan_words(tree, operands, shard)
+    plan, share, gains = None, 0.0, NO_GAINS
+    if not (is_found_at_once and is_counted_at_once) and (plan := _plan_words(tree, operands, shard)) is not None:
+        share = _estimate_share(tree.tree, operands, shard)
+        gains = estimate_gains(tree.tree, operands, estimated, plan.program, share, shard)
+    is_recounted = gains.counted <= 0 and cost < MAX_RECOUNTED and not isinstance(tree.tree, Reached)
     return TagQuestion(
-        is_counted_at_once=is_counted_at_once,
+        is_counted_at_once=is_counted_at_once or is_recounted,
         steps=find_filling_steps(len(filling)) if filling else find_steps(tree.tree, costs),
         bitmaps=[operand.rows.bitmap for operand in filling or operands],
         complemented=tree.complemented,
         is_found_at_once=is_found_at_once,
-        gains=NO_GAINS
-        if plan is None
-        else estimate_gains(tree.tree, operands, (found_cost, cost), plan.program, shard),
+        gains=gains,
+        share=share,
         plan=plan,
         tree=tree,
         operands=operands,
@@ -128,6 +130,18 @@ def _find_operands(tree: TagTree, shard: Shard) -> list[Operand] | None:
 
 def _find_bound(operand_count: int, shard: Shard) -> float:
     return MIN_COST * (1 + operand_count * (WORD_CALL + WORD_ROW * shard.row_count))
+
+
+def _estimate_costs(
+    tree: TagTree, operands: Sequence[Operand], filling: Sequence[Operand], shard: Shard
+) -> tuple[float, float]:
+    """Return the estimated time to find the rows of *tree*, and to count them; *filling* are operands that fill it."""
+    if filling:
+        cost = _estimate_filling(filling, shard)
+        return cost, cost
+    costs = [operand.cost for operand in operands]
+    found = _estimate_cost(tree, operands, costs, 1.0) + _estimate_arrays(tree.tree, operands, shard)
+    return found, _estimate_cost(tree, operands, costs, count_factor(tree.tree))
 
 
 def _estimate_cost(tree: TagTree, operands: Sequence[Operand], costs: Sequence[float], factor: float) -> float:
@@ -157,6 +171,23 @@ def _estimate_arrays(tree: Tree, operands: Sequence[Operand], shard: Shard) -> f
         share = operands[term].cardinality / max(shard.row_count, 1)
         rows *= 1 - share if term in tree.subtracted else share
     return rows * EXTRACTED_ROW if rows <= dense * MAX_ARRAY_CARDINALITY else 0.0
+
+
+def _estimate_share(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:
+    """Return the part of all rows that matches *tree* if operands are independent; at most, with a threshold."""
+    if isinstance(tree, int):
+        return operands[tree].cardinality / max(shard.row_count, 1)
+    if isinstance(tree, Reached):
+        plain, complemented = (
+            [_estimate_share(term, operands, shard) for term in terms] for terms in (tree.plain, tree.complemented)
+        )
+        return min(1.0, (sum(plain) + len(complemented) - sum(complemented)) / tree.needed)
+    if isinstance(tree, Intersection):
+        plain, subtracted = (
+            [_estimate_share(term, operands, shard) for term in terms] for terms in (tree.plain, tree.subtracted)
+        )
+        return prod(plain) * prod([1 - share for share in subtracted])
+    return 1 - prod([1 - _estimate_share(term, operands, shard) for term in tree.terms])
 
 
 def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> tuple[float, float]:

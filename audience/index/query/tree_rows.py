@@ -70,6 +70,9 @@ def _find_reached(
     tree: Reached, places: Sequence[BitMap], question: TagQuestion, shard: Shard, note: thresholds.Note | None
 ) -> BitMap:
     """Return the rows of a threshold whose terms are in *places*."""
+    if question.is_counted_at_once and not tree.complemented:  # rare tags: to choose an algorithm takes as long
+        terms = [places[place] for place in tree.plain]  # type: ignore[index]
+        return thresholds.merge_bitmaps(terms, tree.needed, exactly=tree.exactly)
     stored = [operand.rows for operand in question.operands]
     row_sets = stored + [RowSet(rows, nbytes=2 * len(rows)) for rows in places[len(stored) :]]
     operands = [row_sets[place] for place in tree.plain] + [~row_sets[place] for place in tree.complemented]  # type: ignore[index]

@@ -1,8 +1,10 @@
 """Cache of the rows of subexpressions and of operands as packed words, within a limit of memory.
 
 A cache belongs to one snapshot. An expression is cached when it is evaluated for the second time, an expensive one at
-once. The least recently used entries are dropped, but that words are only marked when they are used: one that is the
-oldest is kept once more if it has its mark. To move six entries to the end took longer than to combine few of them.
+once, and words when they would have saved the time that it takes to make them.
+
+The least recently used entries are dropped, but that words are only marked when they are used: one that is the oldest
+is kept once more if it has its mark. To move six entries to the end took longer than to combine few of them.
 """
 
 from collections import OrderedDict
@@ -39,6 +41,7 @@ class RowSetCache:
         self._entries: OrderedDict[CacheKey, RowSet | ViewedWords] = OrderedDict()  # the least recently used first
         self._marked: set[CacheKey] = set()  # words that were used since they were the oldest entry
         self._seen: OrderedDict[CacheKey, None] = OrderedDict()
+        self._missed: OrderedDict[CacheKey, float] = OrderedDict()  # what words would have saved
         self._lock = Lock()
 
     def get(self, shard: str, expr: Expr) -> RowSet | None:
@@ -72,17 +75,26 @@ class RowSetCache:
         copied = RowSetCache(self.max_bytes)
         with self._lock:
             copied.nbytes, copied._entries, copied._seen = self.nbytes, self._entries.copy(), self._seen.copy()
-            copied._marked = self._marked.copy()
+            copied._marked, copied._missed = self._marked.copy(), self._missed.copy()
         return copied
 
-    def mark_seen(self, shard: str, key: Expr | int) -> bool:
-        """Record that an expression was evaluated, or words wanted. Return whether it was before."""
+    def mark_seen(self, shard: str, expr: Expr) -> bool:
+        """Record that an expression was evaluated. Return whether it was before."""
         with self._lock:
-            was_seen = self._seen.pop((shard, key), False) is None  # few steps: each computes the hash of an expression
-            self._seen[shard, key] = None
+            was_seen = self._seen.pop((shard, expr), False) is None  # few steps: each hashes the expression
+            self._seen[shard, expr] = None
             if len(self._seen) > MAX_SEEN_KEYS:
                 self._seen.popitem(last=False)
             return was_seen
+
+    def add_missed(self, shard: str, tag_row: int, gain: float) -> float:
+        """Record *gain*, nanoseconds that the words of a stored bitmap would have saved. Return the sum of all."""
+        with self._lock:
+            missed = self._missed.pop((shard, tag_row), 0.0) + gain
+            self._missed[shard, tag_row] = missed
+            if len(self._missed) > MAX_SEEN_KEYS:
+                self._missed.popitem(last=False)
+            return missed
 
     def offer(self, shard: str, expr: Expr, row_set: RowSet) -> bool:
         """Cache *row_set* if *expr* was evaluated before and there is room. Return whether it is cached."""
@@ -95,6 +107,8 @@ class RowSetCache:
 
     def put_words(self, shard: str, tag_row: int, words: ViewedWords) -> bool:
         """Cache the words of a stored bitmap if there is room. Return whether they are cached."""
+        with self._lock:
+            self._missed.pop((shard, tag_row), None)
         return self._put((shard, tag_row), words)
 
     def _use(self, key: CacheKey) -> RowSet | ViewedWords | None:

@@ -113,6 +113,11 @@ LOCKED = Operations(
 )
 
 
+def is_question_shared() -> bool:
+    """Return whether threads share a question, so that none should hold the lock for long."""
+    return bool(_SHARED)
+
+
 def choose_operations(nbytes: int, rows: BitMap | None = None) -> Operations:
     """Return the operations without the lock if threads share a question and the operands are large.
 

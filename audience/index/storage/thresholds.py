@@ -222,23 +222,29 @@ def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> Bi
     #   b:   1 2        0 1 2  1
     #   c:   1   3      0 1 2 3  1  1    at least 3: row 1
     levels: list[BitMap] = []
-    raised = [rows for bitmap in bitmaps if (rows := _raise_levels(levels, bitmap, count + exactly - 1))]
+    raised = [rows for bitmap in bitmaps if (rows := _raise_levels(levels, bitmap, bitmaps[0], count + exactly - 1))]
     highest = BitMap.union(*raised) if raised else BitMap()  # united at once: nothing goes up from it
     if not exactly:
         return highest
     return levels[count - 1] - highest if count <= len(levels) else highest
 
 
-def _raise_levels(levels: list[BitMap], bitmap: BitMap, max_level: int) -> BitMap | None:
-    """Add each row of *bitmap* to the lowest of *levels* that does not have it; return those that all have."""
+def _raise_levels(levels: list[BitMap], bitmap: BitMap, first: BitMap, max_level: int) -> BitMap | None:
+    """Add each row of *bitmap* to the lowest of *levels* that does not have it; return those that all have.
+
+    The *first* of all bitmaps is not changed while it is the lowest level.
+    """
     added = bitmap
     for place in range(max_level):
         if place == len(levels):
-            levels.append(BitMap(added, optimize=False) if added is bitmap else added)
+            levels.append(added)
             return None
         level = levels[place]
         carried = level & added
-        level |= added
+        if level is first:
+            levels[place] = level | added
+        else:
+            level |= added
         if not carried:
             return None
         added = carried
