@@ -147,8 +147,18 @@ def test_comparison_that_is_asked_again_is_kept_as_one_bitmap_if_that_is_small(i
         for _ in range(3):
             assert {text: index.count(text) for text in expected} == expected
         (shard,) = index.snapshot.evaluated_shards
-        assert [len(union.bitmaps) for union in shard.compare_cache.values()] == [kept]
+        assert [len(union.bitmaps) for union in shard.kept_unions.values()] == [kept]
         assert sum(map(len, list_bitmaps(index, "age").values())) == shard.device_count
+
+
+def test_tags_of_an_or_that_is_asked_again_beside_a_comparison_are_kept_as_one_bitmap(index):
+    for removed in range(2):
+        index.remove([f"r{removed}"])
+        for _ in range(3):
+            assert index.count("(city:a OR city:b) AND age >= 100") == sum(age % 3 < 2 for age in range(100, 900))
+        (shard,) = index.snapshot.evaluated_shards
+        assert [len(union.bitmaps) for union in shard.kept_unions.values()] == [1, 1]
+        assert index.count("city:a OR city:b") == sum(age % 3 < 2 for age in range(removed + 1, 900))
 
 
 @pytest.mark.parametrize("city", ["aa", "0", "d"])

@@ -104,7 +104,7 @@ def kept_by(index: DeviceIndex) -> Any:
     names = (
         "tag_rows",
         "operands",
-        "compare_cache",
+        "kept_unions",
         "_bitmaps",
         "_forms",
         "kept_forms",

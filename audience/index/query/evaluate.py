@@ -73,7 +73,7 @@ from audience.language.ast import (
 ALL_ROWS = ~NO_ROWS
 NO_OPERAND = Operand(NO_ROWS, -1, 0.0, 0)  # of a tag that no device has
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
-MAX_CACHED_COMPARISONS = 4_096  # in each shard
+MAX_KEPT_UNIONS = 4_096  # in each shard
 # These scan all values, all ids or many events, or choose among all devices, which is slow.
 CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top, Did, Aggregate, EventMoment)
 
@@ -303,7 +303,7 @@ def _evaluate_values(expr: Condition, shard: Shard) -> RowSet:
     attribute = shard.attributes.get(expr.type)
     if attribute is None:
         return NO_ROWS
-    union = shard.compare_cache.get(expr)
+    union = shard.kept_unions.get(expr)
     return (
         rows_in_rank_ranges(attribute, query_ranges(expr, attribute, shard), shard)
         if union is None
@@ -397,22 +397,23 @@ def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
         case Or(terms=terms):
             return _union_tags(expr, terms, shard)
         case _ if isinstance(expr, Condition):
-            return _note_union(expr, _load_compared(expr, shard), shard)
+            return _note_union(expr, _load_union(expr, partial(_union_compared, expr, shard), shard), shard)
     return None
 
 
-def _load_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
-    """Return the union of the values that *expr* asks for, which is kept; as one bitmap from the second time on.
+def _load_union(expr: Expr, find: Callable[[], LazyUnion | None], shard: Shard) -> LazyUnion | None:
+    """Return what *find* returns for *expr*, which is kept; as one bitmap from the second time on, if that is small.
 
     Thirty values beside one another in the order of rows are as many runs as one of them.
     """
-    known = shard.compare_cache.get(expr)
+    known = shard.kept_unions.get(expr)
     if known is not None and known.is_new:
-        known = shard.compare_cache[expr] = bitmaps.unite_if_small(known)
-    elif known is None and expr not in shard.compare_cache:
-        if len(shard.compare_cache) >= MAX_CACHED_COMPARISONS:
-            shard.compare_cache = {}
-        known = shard.compare_cache[expr] = _union_compared(expr, shard)
+        known = shard.kept_unions[expr] = bitmaps.unite_if_small(known)
+    elif known is None and expr not in shard.kept_unions:
+        if len(shard.kept_unions) >= MAX_KEPT_UNIONS:
+            shard.kept_unions = {}
+        found = find()
+        known = shard.kept_unions[expr] = None if found is None else found._replace(is_new=len(found.bitmaps) > 1)
     return known
 
 
@@ -433,12 +434,11 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
         _note(expr, shard, CACHED)
         return cached
     disjoint = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
-    union = lazy_union(dict.fromkeys(tag_rows), disjoint, shard)
+    union = _load_union(expr, partial(lazy_union, dict.fromkeys(tag_rows), disjoint, shard), shard)
+    assert union is not None, "unlike a comparison, it is one in every shard"
     if union.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
         shard.cache.put(shard.name, expr, union.materialize())
-    if isinstance(union, LazyUnion):
-        _note_union(expr, union, shard)
-    return union
+    return _note_union(expr, union, shard)
 
 
 def _union_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
@@ -450,9 +450,7 @@ def _union_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
         return None
     ranges = query_ranges(expr, attribute, shard)
     tag_rows = [attribute.start + rank for start, stop in ranges for rank in range(start, stop)]
-    if len(tag_rows) < 2:
-        return None
-    return lazy_union(tag_rows, attribute.is_single_valued, shard)._replace(is_new=True)
+    return lazy_union(tag_rows, attribute.is_single_valued, shard) if len(tag_rows) > 1 else None
 
 
 EVALUATION_COST = {

@@ -153,7 +153,7 @@ class JoinedShard(Shard):
         if shard.deleted != self.deleted:
             vars(shard).pop("numbering", None)
             shard.earlier_bitmaps = self.pass_bitmaps_on(shard.numbering)
-            shard._bitmaps, shard.operands, shard.compare_cache, shard.and_cache = {}, {}, {}, {}
+            shard._bitmaps, shard.operands, shard.kept_unions, shard.and_cache = {}, {}, {}, {}
             shard.loaded_exprs = {}
             shard.kept_forms, shard.rows_of_values = KeptForms(), {}
             shard.change_count += 1

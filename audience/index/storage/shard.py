@@ -100,7 +100,7 @@ class Shard:
         """Start without anything that is kept of what was read or evaluated."""
         self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
         self.operands: dict[tuple[str, str], Operand] = {}  # type and value of a tag → its bitmap
-        self.compare_cache: dict[Expr, LazyUnion | None] = {}
+        self.kept_unions: dict[Expr, LazyUnion | None] = {}  # of comparisons and ORs within an AND
         self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
         self.loaded_exprs: dict[int, Expr] = {}  # by identity, if the files are in an object store
         self.known_ranks: dict[str, dict[str, int | None]] = {}  # of values of deltas, by attribute
