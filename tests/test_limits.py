@@ -15,7 +15,7 @@ from strategies import bucket_of
 
 from audience import DeviceIndex, Sample
 from audience.index.ingest import build
-from audience.index.query import evaluate, limits, physical_plan, sampling, tag_questions
+from audience.index.query import counting, evaluate, limits, physical_plan, sampling, tag_questions
 from audience.index.storage import id_lookup, id_search
 from audience.index.storage.bitmaps import BitMap
 
@@ -108,6 +108,7 @@ def test_expensive_expressions_are_evaluated_once(tmp_path, monkeypatch):
         first_counts[text] = index.count(text), sorted(index.resolve(text).ids())
     for name in ("choose_words", "combine_threshold"):
         monkeypatch.setattr(evaluate, name, lambda *args, **options: pytest.fail("was evaluated again"))
+    monkeypatch.setattr(counting, "choose_words", lambda *args, **options: pytest.fail("was evaluated again"))
     for module, name in ((evaluate, "sample_rows"), (evaluate, "choose_rows"), (id_search, "locate_in_shard")):
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("was evaluated again"))
     for text, (count, ids) in first_counts.items():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex, ExpressionError, parse, render
 from audience.index.ingest import build
-from audience.index.query import evaluate, physical_plan, shard_threads, tag_questions
+from audience.index.query import counting, evaluate, physical_plan, shard_threads, tag_questions
 from audience.index.storage import bitmaps, joined_shard, thresholds
 from audience.index.storage.detached import detach_snapshot
 from audience.index.storage.joined_shard import JoinedShard
@@ -108,8 +108,8 @@ def kept_by(index: DeviceIndex) -> Any:
         "_bitmaps",
         "_forms",
         "kept_forms",
-        "planned_counts",
-        "planned_rows",
+        "counted_exprs",
+        "found_exprs",
         "tag_questions",
         "and_cache",
         "_lookups",
@@ -134,8 +134,8 @@ def test_ways_are_shown(folders, plan, text, asked, ways, monkeypatch):
 
 
 SPIES = {
-    "at once": [(evaluate, "count_tree_rows")],
-    "words": [(evaluate, "count_rows"), (evaluate, "find_rows")],
+    "at once": [(counting, "count_tree_rows")],
+    "words": [(counting, "count_rows"), (evaluate, "find_rows")],
     "roaring": [(bitmaps, "count_intersection"), (bitmaps, "count_union")],
     "merge": [(thresholds, "merge_bitmaps")],
     "sorted runs": [(thresholds, "find_in_runs")],

@@ -4,7 +4,7 @@ A help screen needs the head of one function, and what its annotations and defau
 `audience count` for it takes longer than all the rest: it loads numpy and pyarrow.
 """
 
-#   from audience.index.query.evaluate import count_devices      left out: only the body of the function needs it
+#   from audience.index.query.counting import count_devices      left out: only the body of the function needs it
 #   from audience.cli.options import IndexArgument               read from the source of that module in the same way
 #   def run_count(output: Output, index: IndexArgument): …       kept, without its body
 

@@ -20,7 +20,7 @@ from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.replacement import parse_losses
 from audience.index.ingest.table_reading import TableReading
-from audience.index.query import evaluate, membership
+from audience.index.query import counting, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.index_explanations import IndexExplanations
@@ -266,7 +266,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
             from audience.index.query.shared_shards import count_on_cluster  # few questions need it
 
             return count_on_cluster(to_expr(expr), snapshot, asked, cluster)
-        return evaluate.count_devices(to_expr(expr), snapshot, asked)
+        return counting.count_devices(to_expr(expr), snapshot, asked)
 
     def resolve(
         self,

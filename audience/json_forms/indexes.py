@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from audience.errors import ExpressionError
 from audience.index.device_index import DeviceIndex
 from audience.index.query.attribute_stats import AttributeStats
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.event_stats import EventStats, collect_event_stats
 from audience.index.schema.columns import Role
 from audience.json_forms.questions import format_as_of

@@ -5,7 +5,7 @@ from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
 from audience.cluster.cluster import Cluster
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.questions import bind_segments
 from audience.index.query.unmatched import find_unmatched
 from audience.index.storage.published import open_storage

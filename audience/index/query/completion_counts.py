@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from audience.errors import ExpressionError
-from audience.index.query.evaluate import count_in_shard, evaluate_in_shard, exclude_deleted
+from audience.index.query.counting import count_in_shard
+from audience.index.query.evaluate import evaluate_in_shard, exclude_deleted
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import RowSet, bitmap_nbytes, count_intersection

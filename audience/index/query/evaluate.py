@@ -19,16 +19,14 @@ from audience.index.query.attribute_rows import (
     rows_with_value,
 )
 from audience.index.query.limits import choose_devices
-from audience.index.query.physical_plan import Answer, choose_at_once, choose_words, is_planned
+from audience.index.query.physical_plan import Answer, choose_words, was_asked
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.stored_bitmaps import load_together
-from audience.index.query.tag_questions import TagQuestion, find_question, read_tags
-from audience.index.query.tag_trees import JUNCTIONS, is_flat_union, is_plain_threshold
-from audience.index.query.tree_rows import count_tree_rows, find_tree_rows
-from audience.index.query.validate import validate_and_expand
-from audience.index.query.value_counts import count_values
+from audience.index.query.tag_questions import TagQuestion, read_tags
+from audience.index.query.tag_trees import JUNCTIONS, is_plain_threshold
+from audience.index.query.tree_rows import find_tree_rows
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
@@ -43,9 +41,7 @@ from audience.index.storage.evaluation_notes import (
 )
 from audience.index.storage.joined_shard import JoinedShard
 from audience.index.storage.shard import Operand, Shard
-from audience.index.storage.snapshot import Snapshot
-from audience.index.storage.word_programs import count_rows, find_rows
-from audience.language.as_of import AsOf
+from audience.index.storage.word_programs import find_rows
 from audience.language.ast import (
     Aggregate,
     And,
@@ -85,26 +81,6 @@ def find_live_rows(expr: Expr, shard: Shard) -> BitMap:
     return exclude_deleted(evaluate_in_shard(expr, shard), shard)
 
 
-def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> int:
-    """Return the number of devices that match *expr*, asked as `validate_and_expand` says.
-
-    Raises:
-        ExpressionError: The expression refers to something that the index does not have.
-    """
-    shards = snapshot.evaluated_shards
-    question = find_question(expr, shards) if as_of is None else None
-    if question is not None:
-        return _count_question(expr, question, shards[0])
-    return count_expanded(validate_and_expand(expr, snapshot, as_of), snapshot, count_in_shard)
-
-
-def count_expanded(expr: Expr, snapshot: Snapshot, count: Callable[[Expr, Shard], int]) -> int:
-    """Return the number of devices that match *expr*, which is expanded; *count* returns that of a shard."""
-    if isinstance(expr, Limit):
-        return min(expr.count, sum(map_expr(count, expr.term, snapshot.evaluated_shards)))
-    return sum(map_expr(count, expr, snapshot.evaluated_shards))
-
-
 def exclude_deleted(row_set: RowSet, shard: Shard) -> BitMap:
     """Return the rows of *row_set* that are not deleted."""
     if row_set.complemented:
@@ -114,106 +90,23 @@ def exclude_deleted(row_set: RowSet, shard: Shard) -> BitMap:
 
 def count_live(row_set: RowSet, shard: Shard) -> int:
     """Return the number of rows of *row_set* that are not deleted."""
-    live_count = len(row_set.bitmap)
+    count = len(row_set.bitmap)
     if shard.deleted is not None:
-        live_count -= row_set.bitmap.intersection_cardinality(shard.deleted)
-    return shard.device_count - live_count if row_set.complemented else live_count
+        count -= row_set.bitmap.intersection_cardinality(shard.deleted)
+    return shard.device_count - count if row_set.complemented else count
 
 
-def count_in_shard(expr: Expr, shard: Shard) -> int:
-    """Return the number of devices of *shard* that match *expr*.
-
-    The last step of an AND or OR counts rows without building its result. The shard is one of the `evaluated_shards` of
-    a snapshot, whose bitmaps have no deleted rows.
-    """
-    if shard.is_remote:
-        load_together([expr], shard)
-    question = read_tags(expr, shard) if isinstance(expr, JUNCTIONS) else None
-    return _count_operands(expr, shard) if question is None else _count_question(expr, question, shard)
-
-
-def _count_question(expr: Expr, question: TagQuestion, shard: Shard) -> int:
-    """Return the number of devices of *shard* that match *expr*, best counted from tags alone."""
-    if question.is_counted_at_once:
-        return _count_at_once(expr, question, shard)
-    if isinstance(expr, Threshold) and is_planned(expr, shard, Answer.COUNT):
-        return _count_operands(expr, shard)  # its rows are cached when it is asked again
-    chosen = choose_words(expr, question, shard, Answer.COUNT)
-    if chosen is not None:
-        _note(expr, shard, WORDS)
-        return count_rows(*chosen, shard.device_count)
-    if is_flat_union(question.tree.tree):
-        return _count_united(expr, question, shard)
-    if choose_at_once(expr, question, shard, Answer.COUNT):
-        return _count_at_once(expr, question, shard)
-    return _count_operands(expr, shard)
-
-
-def _count_at_once(expr: Expr, question: TagQuestion, shard: Shard) -> int:
-    """Return the number of devices of *question*, from operations on its stored bitmaps alone."""
-    _note_at_once(expr, question, shard)
-    return count_tree_rows(question, shard)
-
-
-def _count_united(expr: Expr, question: TagQuestion, shard: Shard) -> int:
-    """Return the number of devices with any tag of *question*, whose bitmaps take 2 µs each to find again."""
-    _note(expr, shard, ROARING)
-    count = bitmaps.count_union([operand.rows for operand in question.operands], shard.row_count)
-    return shard.device_count - count if question.complemented else count
-
-
-def _count_operands(expr: Expr, shard: Shard) -> int:
-    """Return the number of devices of *shard* that match *expr*, from the rows of its operands."""
-    if isinstance(expr, Matches) and (count := count_values(expr, shard)) is not None:
-        _note(expr, shard, COMPUTED)
-        return count
-    if shard.deleted is not None:
-        return _count_without_deleted(expr, shard, shard.deleted)
-    match expr:
-        case And():
-            return bitmaps.count_intersection(_evaluate_operands(expr, shard), shard.row_count)
-        case Or(terms=terms):
-            _note(expr, shard, ROARING)
-            return bitmaps.count_union([evaluate_in_shard(term, shard) for term in terms], shard.row_count)
-        case Not(term=term):
-            return shard.row_count - count_in_shard(term, shard)
-        case Except():
-            return bitmaps.count_intersection(_evaluate_difference(expr, shard), shard.row_count)
-    return evaluate_in_shard(expr, shard).count_rows(shard.row_count)
-
-
-def _note(expr: Expr, shard: Shard, way: str) -> None:
+def take_note(expr: Expr, shard: Shard, way: str) -> None:
+    """Note in which way *expr* is evaluated, if the shard takes notes."""
     if shard.notes is not None:
         shard.notes.take(expr, way)
 
 
-def _note_at_once(expr: Expr, question: TagQuestion, shard: Shard) -> None:
+def note_at_once(expr: Expr, question: TagQuestion, shard: Shard) -> None:
+    """Note that the stored bitmaps of *expr* are combined straight away, and what that is estimated to cost."""
     if shard.notes is not None:
         shard.notes.weigh(expr, Way(AT_ONCE, {AT_ONCE: question.cost}, len(question.operands)))
         shard.notes.take(expr, AT_ONCE)
-
-
-def _count_without_deleted(expr: Expr, shard: Shard, deleted: BitMap) -> int:
-    """Return the number of live rows: for an AND, all its rows less those among the few deleted ones."""
-    if isinstance(expr, Or):
-        row_sets = [evaluate_in_shard(term, shard) for term in expr.terms]
-        if all(map(_is_stored, row_sets)):
-            _note(expr, shard, ROARING)
-            return bitmaps.count_union(row_sets, shard.row_count)
-    if not isinstance(expr, And):
-        row_set = evaluate_in_shard(expr, shard)
-        return row_set.count_rows(shard.device_count) if row_set.cached else count_live(row_set, shard)
-    operands = _evaluate_operands(expr, shard)
-    if any(map(_is_stored, operands)):
-        return bitmaps.count_intersection(operands, shard.row_count)
-    deleted_rows = RowSet(deleted, nbytes=2 * len(deleted))
-    deleted_count = bitmaps.count_intersection([deleted_rows, *operands], shard.row_count)
-    return bitmaps.count_intersection(operands, shard.row_count) - deleted_count
-
-
-def _is_stored(operand: RowSet | LazyUnion) -> bool:
-    """Return whether *operand* consists of stored bitmaps, none of them complemented."""
-    return isinstance(operand, LazyUnion) or (operand.cached and not operand.complemented)
 
 
 def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
@@ -233,13 +126,13 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
         return found
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
-        _note(expr, shard, CACHED)
+        take_note(expr, shard, CACHED)
         return cached
     chosen = None
-    if question is not None and (isinstance(expr, Threshold) or is_planned(expr, shard, Answer.BITMAP)):
+    if question is not None and (isinstance(expr, Threshold) or was_asked(expr, shard, Answer.BITMAP)):
         chosen = choose_words(expr, question, shard, Answer.BITMAP)
     if chosen is not None:
-        _note(expr, shard, WORDS)
+        take_note(expr, shard, WORDS)
         row_set = find_rows(*chosen)
     elif question is not None and is_plain_threshold(question.tree.tree):
         row_set = find_tree_rows(question, shard, None if shard.notes is None else partial(shard.notes.take, expr))
@@ -255,14 +148,14 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 def _find_uncached_tags(expr: Expr, question: TagQuestion, shard: Shard) -> RowSet | None:
     """Return rows that are found as fast as they are looked up in the cache: few ones, or those of a new object."""
     if question.is_found_at_once:
-        _note_at_once(expr, question, shard)
+        note_at_once(expr, question, shard)
         return find_tree_rows(question, shard)
-    if isinstance(expr, Threshold) or is_planned(expr, shard, Answer.BITMAP):
+    if isinstance(expr, Threshold) or was_asked(expr, shard, Answer.BITMAP):
         return None
     chosen = choose_words(expr, question, shard, Answer.BITMAP)
     if chosen is None:
         return None
-    _note(expr, shard, WORDS)
+    take_note(expr, shard, WORDS)
     return find_rows(*chosen)
 
 
@@ -270,15 +163,15 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
     if isinstance(shard, JoinedShard) and isinstance(expr, AtomNode) and shard.is_evaluated_by_parts(expr):
         return shard.join_row_sets([_evaluate_uncached(expr, part) for part in shard.parts])
     if isinstance(expr, AtomNode | Limit | Top):
-        _note(expr, shard, COMPUTED)
+        take_note(expr, shard, COMPUTED)
     match expr:
         case And():
-            return bitmaps.intersect(_evaluate_operands(expr, shard))
+            return bitmaps.intersect(evaluate_operands(expr, shard))
         case Or(terms=terms):
-            _note(expr, shard, ROARING)
+            take_note(expr, shard, ROARING)
             return bitmaps.union([evaluate_in_shard(term, shard) for term in terms])
         case Except():
-            return bitmaps.intersect(_evaluate_difference(expr, shard))
+            return bitmaps.intersect(evaluate_difference(expr, shard))
         case Threshold():
             return combine_threshold(expr, [evaluate_in_shard(term, shard) for term in expr.terms], shard)
         case _ if isinstance(expr, Condition):
@@ -311,13 +204,14 @@ def _evaluate_values(expr: Condition, shard: Shard) -> RowSet:
     )
 
 
-def _evaluate_difference(expr: Except, shard: Shard) -> list[RowSet]:
-    _note(expr, shard, ROARING)
+def evaluate_difference(expr: Except, shard: Shard) -> list[RowSet]:
+    """Return the operands of an EXCEPT, the second one as a complement, to be intersected."""
+    take_note(expr, shard, ROARING)
     return [evaluate_in_shard(expr.term, shard), ~evaluate_in_shard(expr.excluded, shard)]
 
 
 def combine_threshold(expr: Threshold, operands: Sequence[RowSet], shard: Shard) -> RowSet:
-    """Return the rows of *shard* that as many of *operands*, the rows of the terms of *expr*, have as it asks for."""
+    """Return the rows of *shard* that reach the threshold *expr*; *operands* are the rows of its terms."""
     note = None if shard.notes is None else partial(shard.notes.take, expr)
     match expr.operator:
         case "at least":
@@ -326,7 +220,7 @@ def combine_threshold(expr: Threshold, operands: Sequence[RowSet], shard: Shard)
             rows = ~thresholds.rows_at_least(operands, expr.count + 1, shard.row_count, note, shard.kept_forms)
         case "exactly":
             rows = thresholds.rows_exactly(operands, expr.count, shard.row_count, note, shard.kept_forms)
-    _note(expr, shard, ROARING)  # unless an algorithm was chosen
+    take_note(expr, shard, ROARING)  # unless an algorithm was chosen
     return rows
 
 
@@ -365,7 +259,7 @@ def _evaluate_ids(ids: Ids, shard: Shard) -> RowSet:
     return as_row_set(bitmaps.rows_to_bitmap(rows))
 
 
-def _evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
+def evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
     """Return the operands of an AND, cheapest first.
 
     An empty operand is returned alone and the operands after it are not evaluated. Operands that are all stored
@@ -431,7 +325,7 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
         return None
     cached = shard.cache.get(shard.name, expr)
     if cached is not None:
-        _note(expr, shard, CACHED)
+        take_note(expr, shard, CACHED)
         return cached
     disjoint = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
     union = _load_union(expr, partial(lazy_union, dict.fromkeys(tag_rows), disjoint, shard), shard)
@@ -493,5 +387,5 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
     if attribute.bit_slicing is None and stop - start == 1:
         shard.tag_rows[tag.type, tag.value] = attribute.start + start
     elif attribute.bit_slicing is not None or stop > start:
-        _note(tag, shard, COMPUTED)
+        take_note(tag, shard, COMPUTED)
     return rows_in_ranks(attribute, (start, stop), shard)

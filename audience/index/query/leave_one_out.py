@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.questions import bind_segments
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of

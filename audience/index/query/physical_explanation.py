@@ -4,7 +4,7 @@ The evaluator itself is asked, on a detached copy of the snapshot whose shards t
 what it does, and the snapshot stays as it was.
 """
 
-#   count ──▶ evaluate.count_in_shard ──▶ choices of `tag_trees`, `physical_plan` and `thresholds`
+#   count ──▶ counting.count_in_shard ──▶ choices of `tag_trees`, `physical_plan` and `thresholds`
 #                                           │ if the shard takes notes
 #                                           ▼
 #   explain_physical                      EvaluationNotes, one for each shard; those that are alike become one
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import get_ident
 from time import perf_counter
 
-from audience.index.query.evaluate import count_expanded, count_in_shard
+from audience.index.query.counting import count_expanded, count_in_shard
 from audience.index.query.physical_text import format_physical
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmap_forms import BitmapForm

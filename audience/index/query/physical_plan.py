@@ -30,7 +30,7 @@ NEW_OPERAND, NEW_WORD, NEW_ARRAY_ROW = 14_000.0, 0.25, 1.3  # of words that are 
 RESULT_WORD, RESULT = 0.8, 26_000.0  # of a bitmap that is made of words
 FIXED = 3_500.0  # of a program
 MAX_AT_ONCE = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
-MAX_PLANNED_EXPRS = 4_096
+MAX_ASKED_EXPRS = 4_096
 
 LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
 
@@ -51,20 +51,20 @@ class WordGains(NamedTuple):
     counted: float
 
 
-def is_planned(expr: Expr, shard: Shard, answer: Answer) -> bool:
-    """Return whether it was chosen how to count, or to find, the rows of the same object before, without the cache."""
-    return _planned_exprs(shard, answer).get(id(expr)) is expr
+def was_asked(expr: Expr, shard: Shard, answer: Answer) -> bool:
+    """Return whether the same expression object was asked for its count, or for its rows, before."""
+    return _asked_exprs(shard, answer).get(id(expr)) is expr
 
 
-def _planned_exprs(shard: Shard, answer: Answer) -> dict[int, Expr]:
-    return shard.planned_counts if answer is Answer.COUNT else shard.planned_rows
+def _asked_exprs(shard: Shard, answer: Answer) -> dict[int, Expr]:
+    return shard.counted_exprs if answer is Answer.COUNT else shard.found_exprs
 
 
-def _mark_planned(expr: Expr, shard: Shard, answer: Answer) -> None:
-    planned = _planned_exprs(shard, answer)
-    if len(planned) >= MAX_PLANNED_EXPRS:
-        planned.clear()
-    planned[id(expr)] = expr
+def _mark_asked(expr: Expr, shard: Shard, answer: Answer) -> None:
+    asked = _asked_exprs(shard, answer)
+    if len(asked) >= MAX_ASKED_EXPRS:
+        asked.clear()
+    asked[id(expr)] = expr
 
 
 def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answer) -> bool:
@@ -75,9 +75,9 @@ def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: An
     """
     if question.cost > MAX_AT_ONCE or isinstance(expr, Threshold) or is_question_shared():
         return False
-    if is_planned(expr, shard, answer):
+    if was_asked(expr, shard, answer):
         return False
-    _mark_planned(expr, shard, answer)
+    _mark_asked(expr, shard, answer)
     return True
 
 
@@ -101,13 +101,13 @@ def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answ
     words = shard.cache.find_words(plan.keys)
     if words is not None and answer is Answer.COUNT and not isinstance(expr, Threshold):
         return plan.program, words  # what follows is remembered for those whose rows may be cached
-    if is_planned(expr, shard, answer):
+    if was_asked(expr, shard, answer):
         return plan.program, words or shard.load_words(plan.tag_rows)
     if words is None:
         words = _load_useful(plan.tag_rows, gain, shard)
     if words is None:
         return None
-    _mark_planned(expr, shard, answer)
+    _mark_asked(expr, shard, answer)
     return plan.program, words
 
 

@@ -1,7 +1,7 @@
 """Find the rows of each shard that match an expression.
 
-What a new expression object over tags has is found from its bitmaps alone, if that takes less time than to look for
-what is cached of its parts.
+When an expression over tags is asked for the first time, its bitmaps are combined straight away. Its parts are cached
+when it is asked again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from audience.index.query.evaluate import evaluate_in_shard, exclude_deleted, find_live_rows
 from audience.index.query.late_bitmaps import LateBitmap, has_late_bitmap
-from audience.index.query.physical_plan import Answer, choose_at_once, choose_words, is_planned
+from audience.index.query.physical_plan import Answer, choose_at_once, choose_words, was_asked
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.tag_questions import TagQuestion, find_question
 from audience.index.query.tree_rows import find_tree_rows
@@ -42,16 +42,16 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> S
         new = _find_new(expr, question, shard, may_be_late=shards is snapshot.shards and shard.deleted is None)
         if isinstance(new, LateBitmap):
             return new
-        found = new or evaluate_in_shard(expr, shard)
+        found = evaluate_in_shard(expr, shard) if new is None else new
     return snapshot.split_rows([exclude_deleted(found, shard)])
 
 
 def _find_new(expr: Expr, question: TagQuestion, shard: Shard, *, may_be_late: bool) -> LateBitmap | RowSet | None:
-    """Return the rows of an object that was not asked for before, without a look at what is cached of its parts.
+    """Return the rows of an expression that is asked for the first time, or None if the cache is to be used.
 
-    None if they take longer than to look, or are to be cached. With *may_be_late*, words find them when they are used.
+    With *may_be_late*, words find the rows when they are needed.
     """
-    if isinstance(expr, Threshold) or is_planned(expr, shard, Answer.BITMAP):
+    if isinstance(expr, Threshold) or was_asked(expr, shard, Answer.BITMAP):
         return None
     is_late = may_be_late and question.plan is not None and has_late_bitmap(question.plan.program)
     chosen = choose_words(expr, question, shard, Answer.ROW_NUMBERS if is_late else Answer.BITMAP)

@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 
 from audience.cluster.cluster import Cluster
 from audience.errors import ClusterError, InvalidIndexError, Problem
-from audience.index.query.evaluate import count_in_shard, find_live_rows
+from audience.index.query.counting import count_in_shard
+from audience.index.query.evaluate import find_live_rows
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
@@ -93,7 +94,7 @@ def group_tasks(snapshot: Snapshot, question: Question) -> list[GroupTask[Questi
 
 
 def count_on_cluster(expr: Expr, snapshot: Snapshot, as_of: AsOf | None, cluster: Cluster) -> int:
-    """Return the number of devices that match *expr*, as `evaluate.count_devices` does.
+    """Return the number of devices that match *expr*, as `counting.count_devices` does.
 
     Raises:
         ExpressionError: The expression refers to something that the index does not have.

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from audience.errors import ExpressionError, InvalidIndexError, Problem
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.validate import validate_segment
 from audience.index.storage.kept_snapshots import open_kept_snapshot
 from audience.index.storage.retention import list_snapshot_numbers

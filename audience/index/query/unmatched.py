@@ -6,8 +6,8 @@ from dataclasses import replace
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.attribute_rows import has_tag
+from audience.index.query.counting import count_devices
 from audience.index.query.empty_ranges import find_empty_ranges
-from audience.index.query.evaluate import count_devices
 from audience.index.query.questions import bind_segments
 from audience.index.query.validate import atoms_of_operands, suggest_same_value, validate_and_expand
 from audience.index.storage import single_ids

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from audience.index.query.attribute_stats import AttributeStats
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.resolve import resolve_rows
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.snapshot import Snapshot

@@ -51,15 +51,14 @@ def measure_form(bitmap: BitMap) -> BitmapForm:
     (3, 2, 0, 0)
     """
     statistics = bitmap.get_statistics()
-    run_bytes = statistics["n_bytes_run_containers"]
+    run_containers, run_bytes = statistics["n_run_containers"], statistics["n_bytes_run_containers"]
     return BitmapForm(
-        statistics["cardinality"],
-        statistics["n_array_containers"],
-        statistics["n_bitset_containers"],
-        statistics["n_run_containers"],
-        statistics["n_values_array_containers"],
-        (run_bytes - 2 * statistics["n_run_containers"])
-        // 4,  # a run is its start and length; their number is kept too
-        statistics["n_values_run_containers"],
-        statistics["n_bytes_array_containers"] + run_bytes + statistics["n_bytes_bitset_containers"],
+        rows=statistics["cardinality"],
+        array_containers=statistics["n_array_containers"],
+        bitset_containers=statistics["n_bitset_containers"],
+        run_containers=run_containers,
+        array_rows=statistics["n_values_array_containers"],
+        run_count=(run_bytes - 2 * run_containers) // 4,  # two bytes for their number, then start and length of each
+        run_rows=statistics["n_values_run_containers"],
+        nbytes=statistics["n_bytes_array_containers"] + run_bytes + statistics["n_bytes_bitset_containers"],
     )

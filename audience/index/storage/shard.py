@@ -132,8 +132,8 @@ class Shard:
         self.cache = cache
         self.deleted = deleted if deleted else None
         self.device_count = self.row_count - len(deleted or ())
-        self.planned_counts: dict[int, Expr] = {}  # by identity: see `query.physical_plan.is_planned`
-        self.planned_rows: dict[int, Expr] = {}
+        self.counted_exprs: dict[int, Expr] = {}  # by identity: see `query.physical_plan.was_asked`
+        self.found_exprs: dict[int, Expr] = {}
         self.value_counts: dict[Expr, int] = {}  # devices with a value that a condition asks for
         self.tag_questions: dict[int, tuple[Expr, Any]] = {}  # by identity: what `query.tag_questions` found
         vars(self).pop("live_rows", None)

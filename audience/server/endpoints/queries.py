@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from audience.errors import ExpressionError, Problem
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.explain import explain_expr
 from audience.index.query.leave_one_out import count_without_each
 from audience.index.query.membership import ID, KNOWN, match_device, match_devices, select_member_columns

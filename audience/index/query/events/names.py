@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.events.rows import FLAG
 from audience.index.query.events.validation import list_events, list_properties
 from audience.index.schema.value_types import StringSequence

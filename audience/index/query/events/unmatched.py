@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from audience.errors import Problem
-from audience.index.query.evaluate import count_devices
+from audience.index.query.counting import count_devices
 from audience.index.query.events.rows import find_value_ranges
 from audience.index.query.events.validation import DELIVERED
 from audience.index.query.validate import validate_and_expand
