@@ -151,6 +151,24 @@ def test_comparison_that_is_asked_again_is_kept_as_one_bitmap_if_that_is_small(i
         assert sum(map(len, list_bitmaps(index, "age").values())) == shard.device_count
 
 
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [(50, 34), (-5, 34), (150, 33), (None, 33)],  # in the range, a value before all others, out of it, none
+)
+def test_small_union_follows_a_change_without_the_bitmaps_of_its_values(index, age, expected):
+    index.remove(["r0"])
+    text = "city:a AND age < 100"
+    assert [index.count(text) for _ in range(2)] == [33, 33]
+    index.update(pl.DataFrame({"token": ["new"], "city": ["a"], "age": [age]}, schema_overrides={"age": pl.Int64}))
+    assert index.count(text) == expected
+    (shard,) = index.snapshot.evaluated_shards
+    assert shard.loaded_count == 1
+    index.update(pl.DataFrame({"token": ["r3"], "city": ["a"], "age": [500]}))
+    assert index.count(text) == expected - 1
+    index.restore(index.snapshot.manifest.number - 1)
+    assert index.count(text) == expected
+
+
 def test_tags_of_an_or_that_is_asked_again_beside_a_comparison_are_kept_as_one_bitmap(index):
     for removed in range(2):
         index.remove([f"r{removed}"])

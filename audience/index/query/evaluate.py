@@ -4,7 +4,7 @@ Cheap operands come first, NOT is a subtraction, and evaluation of an AND ends w
 validated before (`audience.index.query.validate`); a shard that lacks an attribute simply has no rows for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import get_args
 
@@ -12,12 +12,12 @@ from audience.index.query.attribute_rows import (
     NO_ROWS,
     as_row_set,
     find_tag_ranks,
-    lazy_union,
     query_ranges,
     rows_in_rank_ranges,
     rows_in_ranks,
     rows_with_value,
 )
+from audience.index.query.kept_unions import unite_lazily
 from audience.index.query.limits import choose_devices
 from audience.index.query.physical_plan import Answer, choose_words, was_asked
 from audience.index.query.ranking import choose_extremes
@@ -35,7 +35,6 @@ from audience.index.storage.evaluation_notes import (
     CACHED,
     COMPUTED,
     ROARING,
-    UNION,
     WORDS,
     Way,
 )
@@ -68,8 +67,6 @@ from audience.language.ast import (
 
 ALL_ROWS = ~NO_ROWS
 NO_OPERAND = Operand(NO_ROWS, -1, 0.0, 0)  # of a tag that no device has
-MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
-MAX_KEPT_UNIONS = 4_096  # in each shard
 # These scan all values, all ids or many events, or choose among all devices, which is slow.
 CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top, Did, Aggregate, EventMoment)
 
@@ -273,78 +270,13 @@ def evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
         return cached[1]
     operands: list[RowSet | LazyUnion] = []
     for term in sorted(expr.terms, key=_evaluation_cost):
-        operand = _union_lazily(term, shard) or evaluate_in_shard(term, shard)
+        operand = unite_lazily(term, shard) or evaluate_in_shard(term, shard)
         if isinstance(operand, RowSet) and not operand.complemented and not operand.bitmap:
             return [operand]
         operands.append(operand)
     if all(not operand.is_new if isinstance(operand, LazyUnion) else operand.cached for operand in operands):
         shard.cache_operands(expr, operands)
     return operands
-
-
-def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
-    """Return an OR of tags or a comparison as a union of stored bitmaps, or None if *expr* is not one.
-
-    The result is a RowSet if the union is cached.
-    """
-    match expr:
-        case Or(terms=terms):
-            return _union_tags(expr, terms, shard)
-        case _ if isinstance(expr, Condition):
-            return _note_union(expr, _load_union(expr, partial(_union_compared, expr, shard), shard), shard)
-    return None
-
-
-def _load_union(expr: Expr, find: Callable[[], LazyUnion | None], shard: Shard) -> LazyUnion | None:
-    """Return what *find* returns for *expr*, which is kept; as one bitmap from the second time on, if that is small.
-
-    Thirty values beside one another in the order of rows are as many runs as one of them.
-    """
-    known = shard.kept_unions.get(expr)
-    if known is not None and known.is_new:
-        known = shard.kept_unions[expr] = bitmaps.unite_if_small(known)
-    elif known is None and expr not in shard.kept_unions:
-        if len(shard.kept_unions) >= MAX_KEPT_UNIONS:
-            shard.kept_unions = {}
-        found = find()
-        known = shard.kept_unions[expr] = None if found is None else found._replace(is_new=len(found.bitmaps) > 1)
-    return known
-
-
-def _note_union(expr: Expr, union: LazyUnion | None, shard: Shard) -> LazyUnion | None:
-    if shard.notes is not None and union is not None:
-        shard.notes.take(expr, UNION, operand_count=len(union.bitmaps))
-    return union
-
-
-def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | LazyUnion | None:
-    """Return the union of *terms* if all of them are tags whose stored bitmaps were located before."""
-    tags = [term for term in terms if isinstance(term, Tag)]
-    tag_rows = [row for tag in tags if (row := shard.find_tag_row((tag.type, tag.value))) is not None]
-    if len(tag_rows) < len(terms):
-        return None
-    cached = shard.cache.get(shard.name, expr)
-    if cached is not None:
-        take_note(expr, shard, CACHED)
-        return cached
-    disjoint = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
-    union = _load_union(expr, partial(lazy_union, dict.fromkeys(tag_rows), disjoint, shard), shard)
-    assert union is not None, "unlike a comparison, it is one in every shard"
-    if union.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
-        shard.cache.put(shard.name, expr, union.materialize())
-    return _note_union(expr, union, shard)
-
-
-def _union_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
-    """Return the union of the values that *expr* asks for, if they are several with bitmaps of their own."""
-    if isinstance(shard, JoinedShard) and shard.is_evaluated_by_parts(expr):
-        return None
-    attribute = shard.attributes.get(expr.type)
-    if attribute is None or attribute.bit_slicing is not None:
-        return None
-    ranges = query_ranges(expr, attribute, shard)
-    tag_rows = [attribute.start + rank for start, stop in ranges for rank in range(start, stop)]
-    return lazy_union(tag_rows, attribute.is_single_valued, shard) if len(tag_rows) > 1 else None
 
 
 EVALUATION_COST = {

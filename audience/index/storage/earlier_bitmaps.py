@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from audience.index.storage.bitmaps import BitMap, remove_rows_in_form
+from audience.index.storage.bitmaps import BitMap, LazyUnion, remove_rows_in_form
 from audience.index.storage.layout import ShardFiles
+from audience.language.ast import Expr
 
 
 class Numbering(NamedTuple):
@@ -48,16 +49,20 @@ class Change(NamedTuple):
 
 
 class EarlierBitmaps:
-    """Bitmaps, by their row of the tags file, of rows that were numbered as in *earlier* and are as in *later*."""
+    """Bitmaps, by their row of the tags file, of rows that were numbered as in *earlier* and are as in *later*.
 
-    def __init__(self, bitmaps: dict[int, BitMap], earlier: Numbering, later: Numbering):
+    *unions* are those of several, by the expression that they are asked for.
+    """
+
+    def __init__(self, bitmaps: dict[int, BitMap], unions: dict[Expr, BitMap], earlier: Numbering, later: Numbering):
         self.bitmaps = bitmaps
+        self.unions = unions
         self._earlier = earlier
         self._later = later
 
     def pass_on(self, later: Numbering) -> "EarlierBitmaps":
         """Return the bitmaps for a numbering that follows; what each takes is its own."""
-        return EarlierBitmaps(self.bitmaps.copy(), self._earlier, later)
+        return EarlierBitmaps(self.bitmaps.copy(), self.unions.copy(), self._earlier, later)
 
     @cached_property
     def change(self) -> Change | None:
@@ -73,10 +78,25 @@ class EarlierBitmaps:
 
     def take(self, tag_row: int) -> BitMap | None:
         """Return the rows of a bitmap that are left, and forget it; None if it is not known."""
-        bitmap = self.bitmaps.pop(tag_row, None)
-        if bitmap is None or self.change is None:
-            return None
-        return remove_rows_in_form(bitmap, self.change.removed)
+        return self._keep_left(self.bitmaps.pop(tag_row, None))
+
+    def take_union(self, expr: Expr) -> BitMap | None:
+        """Return the rows of a union that are left, and forget it; None if it is not known."""
+        return self._keep_left(self.unions.pop(expr, None))
+
+    def _keep_left(self, bitmap: BitMap | None) -> BitMap | None:
+        return None if bitmap is None or self.change is None else remove_rows_in_form(bitmap, self.change.removed)
+
+
+def list_united(unions: dict[Expr, LazyUnion | None]) -> dict[Expr, BitMap]:
+    """Return those of *unions* that are kept as one bitmap; other threads may keep more.
+
+    >>> from audience.language.ast import bare
+    >>> list_united({bare("a"): LazyUnion([BitMap([1])], 2, True), bare("b"): None})
+    {Tag(type='tag', value='a'): BitMap([1])}
+    """
+    kept = unions.copy().items()
+    return {expr: union.bitmaps[0] for expr, union in kept if union is not None and len(union.bitmaps) == 1}
 
 
 def _cut(rows: BitMap, stop: int) -> BitMap:

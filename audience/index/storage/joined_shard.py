@@ -28,7 +28,7 @@ from audience.index.storage.bitmaps import BitMap, RowSet, copy_side_by_side, re
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
-from audience.index.storage.earlier_bitmaps import EarlierBitmaps, Numbering
+from audience.index.storage.earlier_bitmaps import EarlierBitmaps, Numbering, list_united
 from audience.index.storage.joined_attributes import TAG_ROW_BITS, BitmapSizes, JoinedAttributes, count_equal
 from audience.index.storage.kept_forms import KeptForms
 from audience.index.storage.layout import StoredAttribute
@@ -128,8 +128,9 @@ class JoinedShard(Shard):
         """
         if deleted_count <= self.row_count * MAX_GAPS_RATIO or (self.change_count + 1) % GAPS_CLOSED_EVERY:
             return MAX_DELETED_RATIO
-        kept = (self._bitmaps, *(earlier.bitmaps for earlier in self.earlier_bitmaps))
-        asked_for = chain.from_iterable(list(bitmaps.values()) for bitmaps in kept)  # other threads may ask for more
+        bitmaps_by_row = (self._bitmaps, *(earlier.bitmaps for earlier in self.earlier_bitmaps))
+        bitmaps = chain.from_iterable(list(kept.values()) for kept in bitmaps_by_row)  # other threads may ask for more
+        asked_for = chain(list_united(self.kept_unions).values(), bitmaps)
         forms = map(measure_form, islice(asked_for, MAX_MEASURED_BITMAPS))
         is_slow = any(form.is_slow_with_gaps(MAX_GAPS_RATIO) for form in forms)
         return min(MAX_GAPS_RATIO, MAX_DELETED_RATIO) if is_slow else MAX_DELETED_RATIO
@@ -174,7 +175,7 @@ class JoinedShard(Shard):
 
     def pass_bitmaps_on(self, later: Numbering) -> tuple[EarlierBitmaps, ...]:
         """Return the bitmaps of this shard, and those of earlier ones that were not asked for, for a later one."""
-        own = EarlierBitmaps(self._bitmaps.copy(), self.numbering, later)
+        own = EarlierBitmaps(self._bitmaps.copy(), list_united(self.kept_unions), self.numbering, later)
         return own, *(each.pass_on(later) for each in self.earlier_bitmaps[: MAX_EARLIER_SHARDS - 1])
 
     @cached_property
@@ -299,28 +300,40 @@ class JoinedShard(Shard):
         for earlier in self.earlier_bitmaps:
             bitmap = earlier.take(tag_row)
             if bitmap is not None and earlier.change is not None:
-                return self._add_later_rows(bitmap, tag_row, earlier.change.common)
+                return self._add_later_rows(bitmap, (tag_row,), earlier.change.common)
         bitmap = self._join_bitmap(tag_row)
         return remove_rows_in_form(bitmap, self.deleted) if self.deleted else bitmap
 
-    def _add_later_rows(self, bitmap: BitMap, tag_row: int, first: int) -> BitMap:
-        """Return *bitmap* with the rows of the parts from *first* on."""
+    def take_union(self, expr: Expr, tag_rows: Iterable[int]) -> BitMap | None:
+        """Return the union of *tag_rows* that an earlier shard kept for *expr*, as it is now; None if none did."""
+        for earlier in self.earlier_bitmaps:
+            bitmap = earlier.take_union(expr)
+            if bitmap is not None and earlier.change is not None:
+                return self._add_later_rows(bitmap, tag_rows, earlier.change.common)
+        return None
+
+    def _add_later_rows(self, bitmap: BitMap, tag_rows: Iterable[int], first: int) -> BitMap:
+        """Return *bitmap* with those rows of the parts from *first* on that have one of the values in *tag_rows*."""
         if first == len(self.parts):
             return bitmap
-        attribute = tag_row >> TAG_ROW_BITS, first
-        later = self._later_rows.get(attribute)
-        if later is None:
-            later = self._later_rows[attribute] = self.joined_attributes.rows_of_later_parts(tag_row, first)
-        if tag_row not in later:
+        by_part: list[list[int]] = [[] for _ in self.parts]
+        for tag_row in tag_rows:
+            attribute = tag_row >> TAG_ROW_BITS, first
+            later = self._later_rows.get(attribute)
+            if later is None:
+                later = self._later_rows[attribute] = self.joined_attributes.rows_of_later_parts(tag_row, first)
+            for position, rows in later.get(tag_row, ()):
+                by_part[position].extend(rows)
+        if not any(by_part):
             return bitmap
-        added = [NO_ROWS] * len(self.parts)
-        for position, rows in later[tag_row]:
-            added[position] = _union_of_rows(self.parts[position], rows, self.closed[position])
-        return bitmap | remove_rows(self._join_numbered(added), self.deleted)
+        return bitmap | remove_rows(self._unite_parts(by_part), self.deleted)
 
     def _join_bitmap(self, tag_row: int) -> BitMap:
-        tag_rows = self.joined_attributes.rows_of_parts(tag_row)
-        rows = zip(self.parts, tag_rows, self.closed, strict=True)
+        return self._unite_parts(self.joined_attributes.rows_of_parts(tag_row))
+
+    def _unite_parts(self, rows_of_parts: Sequence[Sequence[int]]) -> BitMap:
+        """Return the rows that have one of several values, which are in rows of the tags file of each part."""
+        rows = zip(self.parts, rows_of_parts, self.closed, strict=True)
         return self._join_numbered(
             [_union_of_rows(part, own, closed) if own else NO_ROWS for part, own, closed in rows]
         )
