@@ -120,6 +120,9 @@ def measure_bandwidth() -> float:
 def measure_table(table: RegimeTable, folder: Path, settings: Settings) -> dict[str, Any]:
     """Measure all questions about one table, in this process."""
     classes, masks = read_classes(table, folder)
+    if not masks:
+        print(f"  {table.name}: no tag that more than 0.01 % of the devices have", file=sys.stderr, flush=True)
+        return {"cells": [], "bandwidth": measure_bandwidth(), "peak_bytes": peak_bytes()}
     peers = dict.fromkeys((OURS, *settings.peers))
     libraries = [library for peer in peers for library in LOADERS[peer](masks, folder / INDEX_FOLDER, settings.threads)]
     cells = measure_questions(table, classes, masks, libraries, settings.forms, settings.rounds)
