@@ -289,7 +289,7 @@ def test_command_shows_both_times(audience, folders):
     assert (code, err) == (0, "")
     assert "counted for the first time:\n" in out
     assert "    all shards: roaring operations one after another\n" in out
-    assert "    all shards: stored bitmaps at once, without a plan, 2 operands; estimated" in out
+    assert "    all shards: stored bitmaps at once, 2 operands; estimated" in out
     assert max(map(display_width, out.splitlines())) <= 80
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # an explanation prints itself
 WIDTH = 80
 MAX_INDENT = 40
 SENTENCES = {
-    "at once": "stored bitmaps at once, without a plan",
+    "at once": "stored bitmaps at once",
     "roaring": "roaring operations one after another",
     "words": "packed words",
     "merge": "bitmaps merged into levels",

@@ -17,6 +17,7 @@ from audience.index.query.tag_trees import (
     Reached,
     TagTree,
     Tree,
+    Union,
     count_factor,
     find_tree,
     is_flat_union,
@@ -175,19 +176,22 @@ def _estimate_arrays(tree: Tree, operands: Sequence[Operand], shard: Shard) -> f
 
 def _estimate_share(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:
     """Return the part of all rows that matches *tree* if operands are independent; at most, with a threshold."""
-    if isinstance(tree, int):
-        return operands[tree].cardinality / max(shard.row_count, 1)
-    if isinstance(tree, Reached):
-        plain, complemented = (
-            [_estimate_share(term, operands, shard) for term in terms] for terms in (tree.plain, tree.complemented)
-        )
-        return min(1.0, (sum(plain) + len(complemented) - sum(complemented)) / tree.needed)
-    if isinstance(tree, Intersection):
-        plain, subtracted = (
-            [_estimate_share(term, operands, shard) for term in terms] for terms in (tree.plain, tree.subtracted)
-        )
-        return prod(plain) * prod([1 - share for share in subtracted])
-    return 1 - prod([1 - _estimate_share(term, operands, shard) for term in tree.terms])
+
+    def estimate(terms: Sequence[Tree]) -> list[float]:
+        return [_estimate_share(term, operands, shard) for term in terms]
+
+    def estimate_others(terms: Sequence[Tree]) -> list[float]:
+        return [1 - share for share in estimate(terms)]
+
+    match tree:
+        case int():
+            return operands[tree].cardinality / max(shard.row_count, 1)
+        case Intersection(plain, subtracted):
+            return prod(estimate(plain)) * prod(estimate_others(subtracted))
+        case Reached(plain, complemented, needed, _):
+            return min(1.0, (sum(estimate(plain)) + sum(estimate_others(complemented))) / needed)
+        case Union(terms):
+            return 1 - prod(estimate_others(terms))
 
 
 def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> tuple[float, float]:
