@@ -64,8 +64,8 @@ def test_snapshot_answers_alike_whatever_was_asked_before(
             patch.setattr(joined_shard, "GAPS_CLOSED_EVERY", 1)
             patch.setattr(bitmap_forms, "MAX_GAPS_COST", 0)
         if words:
-            patch.setattr(physical_plan, "FIXED", -1e12)
-            patch.setattr(tag_questions, "MIN_COST", 0)
+            patch.setattr(physical_plan, "PROGRAM_NS", -1e12)
+            patch.setattr(tag_questions, "MIN_COST_NS", 0)
         index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("followed") / "index")
         index.save_segment("saved", "everyone")
         questions, reader = [*exprs, parse("@saved")], DeviceIndex.open(index.folder)

@@ -68,8 +68,8 @@ def test_joined_shard_answers_like_its_parts(
         patch.setattr(closed_rows, "FOUND_RATIO", sparse_ratio)
         patch.setattr(id_arrays, "MASK_RATIO", mask_ratio)
         if words:  # wherever packed words can be used
-            patch.setattr(physical_plan, "FIXED", -1e12)
-            patch.setattr(tag_questions, "MIN_COST", 0)
+            patch.setattr(physical_plan, "PROGRAM_NS", -1e12)
+            patch.setattr(tag_questions, "MIN_COST_NS", 0)
         index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("joined") / "index")
         for devices in updates:
             index.update(make_table(devices))
@@ -112,8 +112,8 @@ def require_loaded_together(expr, snapshot):
 
 
 def test_words_of_a_question_are_chosen_again_after_a_removal(tmp_path, monkeypatch):
-    monkeypatch.setattr(physical_plan, "FIXED", -1e12)
-    monkeypatch.setattr(tag_questions, "MIN_COST", 0)
+    monkeypatch.setattr(physical_plan, "PROGRAM_NS", -1e12)
+    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
     table = pl.DataFrame({"token": [f"r{number}" for number in range(90)], "city": ["a", "b", "c"] * 30})
     index = DeviceIndex.build(table, tmp_path / "index")
     for text, cities in {

@@ -100,7 +100,7 @@ def test_expensive_expressions_are_evaluated_once(tmp_path, monkeypatch):
     table = pl.DataFrame({"registration_id": [f"r{at}" for at in range(50)], "age": range(50)})
     index = DeviceIndex.build(table, tmp_path / "index")
     first_counts = {}
-    monkeypatch.setattr(tag_questions, "MIN_COST", 0)
+    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
     monkeypatch.setattr(physical_plan, "estimate_words", lambda *args, **options: float("-inf"))
     index.count("age:7 OR age:8 OR age:9")  # locates the bitmaps, so that words could be chosen
     texts = ["at least 2 of (age:7, age:8, age:9)", "sample(50%, x)", "age > 9 limit 9 seed x"]

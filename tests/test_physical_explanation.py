@@ -91,8 +91,8 @@ def alone(monkeypatch):
 def allow(patch: pytest.MonkeyPatch, plan: str) -> None:
     """Let a plan choose words or bitmaps; otherwise nothing is planned, which small bitmaps are not."""
     if plan:
-        patch.setattr(tag_questions, "MIN_COST", 0)
-        patch.setattr(tag_questions, "MAX_RECOUNTED", 0)
+        patch.setattr(tag_questions, "MIN_COST_NS", 0)
+        patch.setattr(tag_questions, "MAX_RECOUNTED_NS", 0)
         patch.setattr(physical_plan, "estimate_words", lambda *_, **__: -1e9 if plan == "words" else 1e9)
 
 

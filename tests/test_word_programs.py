@@ -61,8 +61,8 @@ def small_blocks(monkeypatch):
     """Evaluate small tables in several blocks, and plan for the least effort."""
     monkeypatch.setattr(word_programs, "MAX_BLOCK_WORDS", 1 << 10)
     monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
-    monkeypatch.setattr(tag_questions, "MIN_COST", 0)
-    monkeypatch.setattr(tag_questions, "MAX_RECOUNTED", 0)
+    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
+    monkeypatch.setattr(tag_questions, "MAX_RECOUNTED_NS", 0)
 
 
 def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
@@ -105,12 +105,12 @@ def mask_of(expr: Expr) -> np.ndarray:
 
 def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
     """Let all expressions over tags be evaluated in one way, with words in blocks or of all rows together."""
-    patch.setattr(tag_questions, "MIN_COST", float("inf" if "at once" in way else "0"))
+    patch.setattr(tag_questions, "MIN_COST_NS", float("inf" if "at once" in way else "0"))
     patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if "words" in way else "inf"))
     if way == "filled at once":  # every union
         patch.setattr(tag_questions, "MAX_UNFILLED", 1)
         patch.setattr(tag_questions, "FULL", 2)
-    patch.setattr(physical_plan, "MAX_AT_ONCE", 0.0 if way == "operands" else float("inf"))
+    patch.setattr(physical_plan, "MAX_AT_ONCE_NS", 0.0 if way == "operands" else float("inf"))
     if way == "whole words":
         patch.setattr(word_programs.WordProgram, "choose_length", lambda _, size: size)
 
@@ -209,7 +209,7 @@ def test_union_that_leaves_no_row_out_begins_with_its_densest_tags(indexes, monk
 
 @pytest.mark.parametrize("operator", ["at least", "exactly"])
 def test_thresholds_of_one_term(indexes, operator, monkeypatch):
-    monkeypatch.setattr(tag_questions, "MIN_COST", float("inf"))
+    monkeypatch.setattr(tag_questions, "MIN_COST_NS", float("inf"))
     for term in (bare("third"), Not(bare("third")), Not(And((bare("third"), Not(bare("few")))))):
         threshold = Threshold(operator, 1, (term,))
         for expr in (threshold, Not(threshold), And((bare("runs"), threshold)), Or((bare("few"), threshold))):

@@ -23,13 +23,13 @@ from audience.language.ast import Expr, Threshold
 if TYPE_CHECKING:  # a question has the gains that are estimated here
     from audience.index.query.tag_questions import TagQuestion
 
-# Nanoseconds, measured. The words of operands come from memory, those of results stay in the cache of the processor.
-OPERAND, OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 1_000.0, 0.22, 0.08, 0.1, 450.0
-SCANNED_WORD, SCANNED = 1.5, 3_000.0  # of words that are listed; many rows take as long to list from a bitmap
-NEW_OPERAND, NEW_WORD, NEW_ARRAY_ROW = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
-RESULT_WORD, RESULT = 0.8, 26_000.0  # of a bitmap that is made of words
-FIXED = 3_500.0  # of a program
-MAX_AT_ONCE = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
+# Measured. The words of operands come from memory, those of results stay in the cache of the processor.
+OPERAND_NS, OPERAND_WORD_NS, STEP_WORD_NS, COUNTED_WORD_NS, CALL_NS = 1_000.0, 0.22, 0.08, 0.1, 450.0
+SCANNED_WORD_NS, SCANNED_NS = 1.5, 3_000.0  # of words that are listed; many rows take as long to list from a bitmap
+NEW_OPERAND_NS, NEW_WORD_NS, NEW_ARRAY_ROW_NS = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
+RESULT_WORD_NS, RESULT_NS = 0.8, 26_000.0  # of a bitmap that is made of words
+PROGRAM_NS = 3_500.0  # of a program
+MAX_AT_ONCE_NS = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
 MAX_ASKED_EXPRS = 4_096
 
 LoadedWords: TypeAlias = tuple[WordProgram, list[ViewedWords]]
@@ -73,7 +73,7 @@ def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: An
     That is for an object which is asked for the first time, and no threshold: they and the parts of others are cached.
     It holds the lock, which threads that share a question need.
     """
-    if question.cost > MAX_AT_ONCE or isinstance(expr, Threshold) or is_question_shared():
+    if question.cost > MAX_AT_ONCE_NS or isinstance(expr, Threshold) or is_question_shared():
         return False
     if was_asked(expr, shard, answer):
         return False
@@ -176,7 +176,7 @@ def estimate_making(tag_rows: Sequence[int], shard: Shard) -> float:
     """Return the estimated nanoseconds that it takes to make the words of stored bitmaps."""
     size = packed_words.word_count(shard.row_count)
     rows = sum(shard.load_form(row).array_rows for row in tag_rows)
-    return len(tag_rows) * (NEW_OPERAND + size * NEW_WORD) + rows * NEW_ARRAY_ROW
+    return len(tag_rows) * (NEW_OPERAND_NS + size * NEW_WORD_NS) + rows * NEW_ARRAY_ROW_NS
 
 
 def estimate_words(program: WordProgram, row_count: int, answer: Answer, share: float) -> float:
@@ -185,8 +185,8 @@ def estimate_words(program: WordProgram, row_count: int, answer: Answer, share: 
     steps = len(program.counted[0] if answer is Answer.COUNT else program.steps)
     blocks = -(-size // program.block_words)
     word, fixed = _estimate_answer(answer, share)
-    word += program.operand_count * OPERAND_WORD + steps * STEP_WORD
-    return size * word + program.operand_count * OPERAND + blocks * CALL * (steps + 2) + FIXED + fixed
+    word += program.operand_count * OPERAND_WORD_NS + steps * STEP_WORD_NS
+    return size * word + program.operand_count * OPERAND_NS + blocks * CALL_NS * (steps + 2) + PROGRAM_NS + fixed
 
 
 def _estimate_answer(answer: Answer, share: float) -> tuple[float, float]:
@@ -196,8 +196,8 @@ def _estimate_answer(answer: Answer, share: float) -> tuple[float, float]:
     """
     match answer:
         case Answer.COUNT:
-            return COUNTED_WORD, 0.0
+            return COUNTED_WORD_NS, 0.0
         case Answer.BITMAP:
-            return RESULT_WORD, RESULT
+            return RESULT_WORD_NS, RESULT_NS
         case Answer.ROW_NUMBERS:
-            return SCANNED_WORD if share * CONTAINER_ROWS <= MAX_ARRAY_CARDINALITY else 0.0, SCANNED
+            return SCANNED_WORD_NS if share * CONTAINER_ROWS <= MAX_ARRAY_CARDINALITY else 0.0, SCANNED_NS

@@ -30,11 +30,11 @@ from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 
 # Nanoseconds, measured.
-MIN_COST = 2_000.0  # of all operations; with less, there is nothing to gain
-MAX_RECOUNTED = 60_000.0  # of operations that are counted again rather than cached in parts
+MIN_COST_NS = 2_000.0  # of all operations; with less, there is nothing to gain
+MAX_RECOUNTED_NS = 60_000.0  # of operations that are counted again rather than cached in parts
 WORD_CALL, WORD_ROW = 0.15, 2.2e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
-EXTRACTED_ROW = 4.0  # of an array that is made of words
+EXTRACTED_ROW_NS = 4.0  # of an array that is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 NO_GAINS = WordGains(0.0, 0.0, 0.0)
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
@@ -99,7 +99,7 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
     if not (is_found_at_once and is_counted_at_once) and (plan := _plan_words(tree, operands, shard)) is not None:
         share = _estimate_share(tree.tree, operands, shard)
         gains = estimate_gains(tree.tree, operands, estimated, plan.program, share, shard)
-    is_recounted = gains.counted <= 0 and cost < MAX_RECOUNTED and not isinstance(tree.tree, Reached)
+    is_recounted = gains.counted <= 0 and cost < MAX_RECOUNTED_NS and not isinstance(tree.tree, Reached)
     return TagQuestion(
         is_counted_at_once=is_counted_at_once or is_recounted,
         steps=find_filling_steps(len(filling)) if filling else find_steps(tree.tree, costs),
@@ -130,7 +130,7 @@ def _find_operands(tree: TagTree, shard: Shard) -> list[Operand] | None:
 
 
 def _find_bound(operand_count: int, shard: Shard) -> float:
-    return MIN_COST * (1 + operand_count * (WORD_CALL + WORD_ROW * shard.row_count))
+    return MIN_COST_NS * (1 + operand_count * (WORD_CALL + WORD_ROW * shard.row_count))
 
 
 def _estimate_costs(
@@ -171,7 +171,7 @@ def _estimate_arrays(tree: Tree, operands: Sequence[Operand], shard: Shard) -> f
             return 0.0
         share = operands[term].cardinality / max(shard.row_count, 1)
         rows *= 1 - share if term in tree.subtracted else share
-    return rows * EXTRACTED_ROW if rows <= dense * MAX_ARRAY_CARDINALITY else 0.0
+    return rows * EXTRACTED_ROW_NS if rows <= dense * MAX_ARRAY_CARDINALITY else 0.0
 
 
 def _estimate_share(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:

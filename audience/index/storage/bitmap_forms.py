@@ -5,7 +5,7 @@ from typing import NamedTuple
 from audience.index.storage.bitmaps import BitMap
 
 # Nanoseconds that an operand adds to some operations, their results included; measured with CRoaring 5.2 and AVX-512.
-CONTAINER, ARRAY_ROW, BITSET_CONTAINER, RUN = 100.0, 0.4, 650.0, 4.0
+CONTAINER_NS, ARRAY_ROW_NS, BITSET_CONTAINER_NS, RUN_NS = 100.0, 0.4, 650.0, 4.0
 MAX_GAPS_COST = 1 / 5  # of the cost of a bitmap: with more gaps in its runs, it is slow
 
 
@@ -24,8 +24,8 @@ class BitmapForm(NamedTuple):
     @property
     def cost(self) -> float:
         """Return the estimated nanoseconds that an operation with the bitmap takes."""
-        containers = self.container_count * CONTAINER + self.bitset_containers * BITSET_CONTAINER
-        return containers + self.array_rows * ARRAY_ROW + self.run_count * RUN
+        containers = self.container_count * CONTAINER_NS + self.bitset_containers * BITSET_CONTAINER_NS
+        return containers + self.array_rows * ARRAY_ROW_NS + self.run_count * RUN_NS
 
     def is_slow_with_gaps(self, share: float) -> bool:
         """Return whether to delete the *share* of all rows, each of which splits a run, makes the bitmap slow.
@@ -36,7 +36,7 @@ class BitmapForm(NamedTuple):
         >>> [measure_form(bitmap).is_slow_with_gaps(1 / 1024) for bitmap in (long, words)]
         [True, False]
         """
-        return self.run_rows * share * RUN > self.cost * MAX_GAPS_COST
+        return self.run_rows * share * RUN_NS > self.cost * MAX_GAPS_COST
 
     @property
     def container_count(self) -> int:
