@@ -193,12 +193,10 @@ def _evaluate_values(expr: Condition, shard: Shard) -> RowSet:
     attribute = shard.attributes.get(expr.type)
     if attribute is None:
         return NO_ROWS
-    union = shard.kept_unions.get(expr)
-    return (
-        rows_in_rank_ranges(attribute, query_ranges(expr, attribute, shard), shard)
-        if union is None
-        else union.materialize()
-    )
+    union = unite_lazily(expr, shard)
+    if union is None:
+        return rows_in_rank_ranges(attribute, query_ranges(expr, attribute, shard), shard)
+    return union.materialize() if isinstance(union, LazyUnion) else union
 
 
 def evaluate_difference(expr: Except, shard: Shard) -> list[RowSet]:
