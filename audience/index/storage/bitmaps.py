@@ -413,7 +413,7 @@ def unite_if_small(union: LazyUnion) -> LazyUnion:
     """Return *union* as one bitmap if that is small enough to be kept beside the others, else with all of them.
 
     >>> unite_if_small(LazyUnion([BitMap([1]), BitMap([2])], 4, True, is_new=True))
-    LazyUnion(bitmaps=[BitMap([1, 2])], nbytes=6, disjoint=True, is_new=False)
+    LazyUnion(bitmaps=[BitMap([1, 2])], nbytes=4, disjoint=True, is_new=False)
     """
     old = union._replace(is_new=False)
     if union.nbytes > MAX_UNITED_BYTES:
