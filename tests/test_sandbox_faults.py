@@ -264,7 +264,7 @@ def test_command_prints_url_then_summary(tmp_path, signal_):
     ("words", "code"),
     [
         ((), "no-devices"),
-        (("--generate", "1", "--devices", "x.csv"), "no-devices"),
+        (("--generate", "1", "--devices", "x.csv"), "bad-option"),
         (("--devices", "nowhere.csv"), "unreadable"),
         (("--generate", "1", "--fault", "burn"), "bad-fault"),
         (("--generate", "1", "--rate", "0"), "bad-option"),
