@@ -13,6 +13,7 @@ from audience.language.grammar import (
     Token,
     UnexpectedCharacters,
     UnexpectedToken,
+    list_open_brackets,
     load_grammar,
     tokenize,
     unquote_token,
@@ -197,13 +198,7 @@ def find_place(text: str, position: int) -> Place | None:
 
 def find_event(tokens: Sequence[Token]) -> str:
     """Return the event whose properties are named behind *tokens*, or an empty text outside of a `where`."""
-    opened: list[int] = []
-    for position, token in enumerate(tokens):
-        if token.type == "_LPAR":
-            opened.append(position)
-        elif token.type == "_RPAR" and opened:
-            opened.pop()
-    for position in reversed(opened):
+    for position in reversed(list_open_brackets(tokens)):
         if position and tokens[position - 1].lower() in EVENT_FUNCTIONS and len(tokens) > position + 2:
             function, name = tokens[position - 1].lower(), unquote_token(tokens[position + 1])
             is_aggregate = function in AGGREGATE_FUNCTIONS

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from audience.language.event_atoms import AGGREGATE_FUNCTIONS, EVENT_FUNCTIONS
-from audience.language.grammar import Token
+from audience.language.grammar import Token, list_open_brackets
 
 WHERE_EXAMPLE = "did(purchase where amount > 20)"
 TOKENS_BEHIND = frozenset(["CMP", "NAME", "TIMES", "_IN", "WITHIN", "_NOT"])
@@ -131,12 +131,7 @@ def _is_function(token: Token) -> bool:
 
 def find_open_call(tokens: Sequence[Token]) -> int | None:
     """Return the position of the innermost open bracket, if it belongs to a call about events."""
-    opened: list[int] = []
-    for position, token in enumerate(tokens):
-        if token.type == "_LPAR":
-            opened.append(position)
-        elif token.type == "_RPAR" and opened:
-            opened.pop()
+    opened = list_open_brackets(tokens)
     return opened[-1] if opened and opened[-1] and _is_function(tokens[opened[-1] - 1]) else None
 
 

@@ -8,7 +8,7 @@ limited by them.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -272,6 +272,21 @@ def _read_tables(name: str) -> bytes:
 def tokenize(text: str) -> Iterator[Token]:
     """Yield the tokens of the expression *text* in order."""
     return load_grammar().tokenize(text)
+
+
+def list_open_brackets(tokens: Sequence[Token]) -> list[int]:
+    """Return the positions of the brackets that no later one of *tokens* closes, the outermost first.
+
+    >>> list_open_brackets(list(tokenize("a AND (b OR (c) OR (d")))
+    [2, 9]
+    """
+    opened: list[int] = []
+    for position, token in enumerate(tokens):
+        if token.type == "_LPAR":
+            opened.append(position)
+        elif token.type == "_RPAR" and opened:
+            opened.pop()
+    return opened
 
 
 def unquote_token(token: Token) -> str:

@@ -2,7 +2,7 @@
 
 from audience.errors import Problem
 from audience.language.event_mistakes import explain_event_mistake
-from audience.language.grammar import Token, UnexpectedToken, tokenize
+from audience.language.grammar import Token, UnexpectedToken, list_open_brackets, tokenize
 from audience.span import Span
 
 OPERATOR_TOKENS = {"_AND", "_OR"}
@@ -261,23 +261,12 @@ def _diagnose_end(text: str, expected: frozenset[str]) -> Problem:
         return Problem("empty-text", "the expression is empty", start, hint="name a tag, or use everyone or nobody")
     end = Span(text, tokens[-1].end_pos, tokens[-1].end_pos)
     if "_RPAR" in expected:
-        opened = _last_open_bracket(tokens)
+        opened = tokens[list_open_brackets(tokens)[-1]].start_pos
         return Problem("unclosed-bracket", "this bracket is not closed", Span(text, opened, opened + 1), hint="add )")
     token = Token("$END", "the end", end.start, end.end)
     code, hint = _explain_token(token, expected, tokens[-1].type)
     hint = _explain_condition(text, tokens, token) or hint
     return Problem(code, "the expression ends too early", end, hint=hint)
-
-
-def _last_open_bracket(tokens: list[Token]) -> int:
-    """Return the position of the innermost bracket that is not closed."""
-    opened: list[int] = []
-    for token in tokens:
-        if token.type == "_LPAR":
-            opened.append(token.start_pos)
-        elif token.type == "_RPAR":
-            opened.pop()
-    return opened[-1]
 
 
 def _join_token_labels(expected: frozenset[str]) -> str:
