@@ -105,7 +105,7 @@ def measure_table(table: RegimeTable, folder: Path, rounds: int, threads: int) -
     index, lists = folder / INDEX_FOLDER, folder / TABLE_FOLDER
     libraries = [library for peer in (OURS, "pyroaring", "numpy") for library in LOADERS[peer](masks, index, threads)]
     libraries += [load_polars_lists(lists), load_duckdb_lists(lists, threads)]
-    cells = measure_questions(table, classes, masks, libraries, ASKED_FORMS, rounds, listed_forms=())
+    cells = measure_questions(table, classes, masks, [libraries], ASKED_FORMS, rounds, listed_forms=())
     return {"cells": cells, "peak_bytes": peak_bytes()}
 
 

@@ -51,10 +51,10 @@ class Question:
 
 
 class QuestionDraw:
-    """Draws questions about one table, of which no two have a common subexpression but tags."""
+    """Draws questions about one table, of which no two have a common subexpression but tags; by *seed*."""
 
-    def __init__(self) -> None:
-        self.chance = random.Random(15)
+    def __init__(self, seed: int = 0) -> None:
+        self.chance = random.Random(15 + seed)
         self.seen: set[tuple[str, frozenset[str]]] = set()
 
     def iter_questions(self, form: Form, tags: tuple[str, ...]) -> Iterator[Question]:

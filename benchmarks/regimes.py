@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ from benchmarks.timing import fastest_times, run_in_process
 
 DEVICES, QUICK_DEVICES = 4_000_000, 200_000
 ROUND_QUESTIONS, MIN_QUESTIONS = 8, 4
+ENOUGH_QUESTIONS, MAX_PASSES = 24, 6  # of a cell, and with the index opened anew
 MAX_SLOW_SECONDS = 0.4  # of one variant; those that have taken it are not asked again
 QUICK_ROUNDS = 3
 SLOW_CALL_SECONDS, SLOW_QUESTIONS = 0.05, 3
@@ -123,10 +124,21 @@ def measure_table(table: RegimeTable, folder: Path, settings: Settings) -> dict[
     if not masks:
         print(f"  {table.name}: no tag that more than 0.01 % of the devices have", file=sys.stderr, flush=True)
         return {"cells": [], "bandwidth": measure_bandwidth(), "peak_bytes": peak_bytes()}
-    peers = dict.fromkeys((OURS, *settings.peers))
-    libraries = [library for peer in peers for library in LOADERS[peer](masks, folder / INDEX_FOLDER, settings.threads)]
-    cells = measure_questions(table, classes, masks, libraries, settings.forms, settings.rounds)
+    passes = iter_libraries(masks, folder / INDEX_FOLDER, settings)
+    cells = measure_questions(table, classes, masks, passes, settings.forms, settings.rounds)
     return {"cells": cells, "bandwidth": measure_bandwidth(), "peak_bytes": peak_bytes()}
+
+
+def iter_libraries(masks: Masks, index_folder: Path, settings: Settings) -> Iterator[list[Library]]:
+    """Iterate over the libraries of each pass: the index is opened anew, and has no answers of the last one."""
+
+    def load(peer: str) -> list[Library]:
+        return LOADERS[peer](masks, index_folder, settings.threads)
+
+    index, peers = load(OURS), [library for peer in settings.peers if peer != OURS for library in load(peer)]
+    yield index + peers
+    for _ in range(1, MAX_PASSES):
+        yield load(OURS) + peers
 
 
 def read_classes(table: RegimeTable, folder: Path) -> tuple[list[TagClass], Masks]:
@@ -139,34 +151,46 @@ def measure_questions(
     table: RegimeTable,
     classes: list[TagClass],
     masks: Masks,
-    libraries: list[Library],
+    passes: Iterable[list[Library]],
     forms: Iterable[str],
     rounds: int,
     listed_forms: tuple[str, ...] = LISTED_FORMS,
 ) -> list[dict[str, Any]]:
-    """Measure all forms over all classes of tags. Return the cells as JSON data."""
-    draw, bandwidth, operand_bytes = QuestionDraw(), measure_bandwidth(), measure_operand_bytes(masks)
-    device_count, cells = len(next(iter(masks.values()))), list[Cell]()
-    for tag_class in classes:
-        for name in forms:
+    """Measure all forms over all classes of tags, in as many *passes* as it takes. Return the cells as JSON data."""
+    bandwidth, operand_bytes = measure_bandwidth(), measure_operand_bytes(masks)
+    times: dict[tuple[str, str, str], Times] = {}
+    for number, libraries in enumerate(passes):
+        print(f"  {table.name}: pass {number + 1}", file=sys.stderr, flush=True)
+        draw = QuestionDraw(number)
+        for tag_class, name in product(classes, forms):
+            counted, listed = (
+                times.setdefault((tag_class.label, name, measure), Times()) for measure in ("count", "rows")
+            )
             questions = draw.iter_questions(FORMS[name], tag_class.tags)
-            for measure, times in ask_rounds(questions, libraries, rounds, name in listed_forms).items():
-                read_bytes = float(np.mean([sum(operand_bytes[tag] for tag in one.tags) for one in times.questions]))
-                answer, limit, seconds = float(np.mean(times.answers)), read_bytes / bandwidth, times.summarize()
-                key = table.name, table.layout, tag_class.label, name, measure
-                cells.append(Cell(*key, device_count, answer, read_bytes, limit, seconds))
-                print(f"  {table.name}, {tag_class.label}: {name}, {measure}", file=sys.stderr, flush=True)
+            ask_rounds(questions, libraries, rounds, counted, listed if name in listed_forms else None)
+        if all(len(each.questions) >= ENOUGH_QUESTIONS for each in times.values() if each.questions):
+            break
+    device_count = len(next(iter(masks.values())))
+    cells = list[Cell]()
+    for (label, name, measure), asked in times.items():
+        if asked.seconds:
+            read_bytes = float(np.mean([sum(operand_bytes[tag] for tag in one.tags) for one in asked.questions]))
+            answer, limit, seconds = float(np.mean(asked.answers)), read_bytes / bandwidth, asked.summarize()
+            key = table.name, table.layout, label, name, measure
+            cells.append(Cell(*key, device_count, answer, read_bytes, limit, seconds))
     return [asdict(cell) for cell in cells]
 
 
 def ask_rounds(
-    questions: Iterator[Question], libraries: list[Library], rounds: int, is_listed: bool
-) -> dict[str, Times]:
-    """Ask all libraries the same questions in each round, and expressions and texts that are new others."""
-    counted, listed = Times(), Times()
+    questions: Iterator[Question], libraries: list[Library], rounds: int, counted: Times, listed: Times | None
+) -> None:
+    """Ask all libraries the same questions in each round, and expressions and texts that are new others.
+
+    What they take is added to *counted* and, if rows are to be listed, to *listed*.
+    """
     news = [library for library in libraries if library.name in (AGAIN, NEW, TEXT)]
     counts = [library.way_to_count() for library in libraries if library not in news]
-    lists = [way for library in libraries if (way := library.way_to_list())] if is_listed else []
+    lists = [way for library in libraries if (way := library.way_to_list())]
     gc.collect()
     gc.disable()
     for number in range(rounds):
@@ -176,9 +200,9 @@ def ask_rounds(
         if number < EXTRA_ROUNDS:
             for library in news:
                 measure_round([library.way_to_count()], list(islice(questions, EXTRA_QUESTIONS)), counted)
-            measure_round(lists, list(islice(questions, EXTRA_QUESTIONS)), listed)
+            if listed is not None:
+                measure_round(lists, list(islice(questions, EXTRA_QUESTIONS)), listed)
     gc.enable()
-    return {name: times for name, times in (("count", counted), ("rows", listed)) if times.seconds}
 
 
 def measure_round(ways: list[Way], questions: list[Question], times: Times) -> None:
