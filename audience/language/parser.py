@@ -13,6 +13,7 @@ from audience.language.ast import (
     Everyone,
     Except,
     Expr,
+    ExprNode,
     IdFile,
     Limit,
     Matches,
@@ -91,7 +92,7 @@ def to_expr(expr: Expr | str) -> Expr:
     True
     """
     if not isinstance(expr, str):
-        return ensure_expr(expr)
+        return expr if isinstance(expr, ExprNode) else ensure_expr(expr)  # a call less for most
     may_have_files = "(" in expr[: expr.rfind("@") + 1]  # only the brackets of a call name files, which may change
     return parse(expr) if may_have_files else _parse_cached(expr)
 

@@ -161,9 +161,9 @@ class DeviceSet:
 
         They have 64 bits if the index has more than 2³² rows.
         """
-        if isinstance(self.bitmaps, LateBitmap):
+        if type(self.bitmaps) is LateBitmap:  # `isinstance` of an abstract class takes as long as few rows
             return self.bitmaps.list_rows()
-        if len(self.bitmaps) == 1:  # most tables; all else would take as long as few rows
+        if len(self.bitmaps) == 1:  # most tables
             return list_rows(self.bitmaps[0])
         if isinstance(self.bitmaps, SplitRows) and (consecutive := self.bitmaps.consecutive_rows) is not None:
             return list_rows(consecutive)

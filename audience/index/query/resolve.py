@@ -13,7 +13,7 @@ from audience.index.query.late_bitmaps import LateBitmap, has_late_bitmap
 from audience.index.query.physical_plan import Answer, choose_at_once, choose_words, was_asked
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.tag_questions import TagQuestion, find_question
-from audience.index.query.tree_rows import find_tree_rows
+from audience.index.query.tree_rows import combine_bitmaps, find_tree_rows
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import BitMap, RowSet
 from audience.index.storage.shard import Shard
@@ -36,10 +36,13 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> S
     if question is None:
         return snapshot.split_rows(map_expr(find_live_rows, validate_and_expand(expr, snapshot, as_of), shards))
     shard = shards[0]
+    is_result = shards is snapshot.shards and shard.deleted is None  # of most tables; few rows are found as fast
     if question.is_found_at_once:
+        if is_result and not question.complemented:
+            return [combine_bitmaps(question, shard)]
         found = find_tree_rows(question, shard)
     else:
-        new = _find_new(expr, question, shard, may_be_late=shards is snapshot.shards and shard.deleted is None)
+        new = _find_new(expr, question, shard, may_be_late=is_result)
         if isinstance(new, LateBitmap):
             return new
         found = evaluate_in_shard(expr, shard) if new is None else new

@@ -18,10 +18,15 @@ def find_tree_rows(question: TagQuestion, shard: Shard, note: thresholds.Note | 
 
     *note* is for a threshold over tags, as in `thresholds.rows_at_least`.
     """
+    rows = combine_bitmaps(question, shard, note)
+    return RowSet(rows, question.complemented, 2 * len(rows))
+
+
+def combine_bitmaps(question: TagQuestion, shard: Shard, note: thresholds.Note | None = None) -> BitMap:
+    """Return the rows in the tree of *question*, as `find_tree_rows`; it may be that they are complemented."""
     places = question.bitmaps.copy()
     is_left = _take_steps(question.steps.finding, places, question, shard, note)
-    rows = places[question.steps.found if is_left else -1]
-    return RowSet(rows, question.complemented, 2 * len(rows))
+    return places[question.steps.found if is_left else -1]
 
 
 def count_tree_rows(question: TagQuestion, shard: Shard) -> int:

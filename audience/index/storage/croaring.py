@@ -212,6 +212,11 @@ def _find_pointer() -> int | None:
     return POINTER_BYTES * words.index(pointer) if words.count(pointer) == 1 else None
 
 
+def _find_address(memory: NDArray[Any]) -> int:
+    """Return the address of *memory*, which is contiguous and may be changed: in a third of the time of numpy."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory.data)) if memory.size else memory.ctypes.data
+
+
 class _Bitset(ctypes.Structure):
     """Struct `bitset_t` of CRoaring: words, how many are used, and how many there is room for."""
 
@@ -264,7 +269,7 @@ class _Functions:
             return None
 
         def view_frozen(memory: NDArray[np.uint8]) -> BitMap:
-            pointer = function(memory.ctypes.data, len(memory))
+            pointer = function(_find_address(memory), len(memory))
             if pointer is None:
                 raise ValueError("not in the frozen format of this version")
             return self._own(pointer)
@@ -295,7 +300,7 @@ class _Functions:
             function = self._load("to_uint32_array", None, ctypes.c_void_p, ctypes.c_void_p)
         except AttributeError:
             return None
-        return lambda view, rows: function(view.raw_pointer, rows.ctypes.data)
+        return lambda view, rows: function(view.raw_pointer, _find_address(rows))
 
     def _load(self, name: str, result: Any, *arguments: Any) -> Any:
         function = self._library[f"roaring_bitmap_{name}"]
@@ -352,7 +357,7 @@ class _Functions:
 
         def fill_rows(bitmap: BitMap, rows: Rows) -> None:
             assert len(rows) == len(bitmap) and rows.flags.c_contiguous
-            function(bitmap.raw_pointer, rows.ctypes.data)
+            function(bitmap.raw_pointer, _find_address(rows))
 
         return fill_rows
 
@@ -374,7 +379,7 @@ class _Functions:
         def fill_words(bitmap: BitMap, words: Words) -> None:
             has_words_only = bitmap.get_statistics()["n_bitset_containers"] == -(-len(words) // CONTAINER_WORDS)
             # CRoaring clears the words beyond those in use first, which is in vain if all of them are written then
-            bitset = _Bitset(words.ctypes.data, len(words) if has_words_only else 0, len(words))
+            bitset = _Bitset(_find_address(words), len(words) if has_words_only else 0, len(words))
             if not function(bitmap.raw_pointer, ctypes.byref(bitset)):
                 raise MemoryError
             words[bitset.arraysize :] = 0

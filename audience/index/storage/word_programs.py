@@ -314,16 +314,18 @@ def _write_twice(writer: ProgramWriter, operands: Iterable[Value]) -> Value:
 
 def count_rows(program: WordProgram, operands: Sequence[ViewedWords], row_count: int) -> int:
     """Return the number of rows, out of *row_count* that are not deleted, in the result of *program*."""
-    size = len(operands[0].words)
-    length = program.choose_length(size)
-    buffers = _KEPT.take_buffers(max(program.buffer_count, 1), length)
-    slots = [*operands, *buffers]
-    if length < size:
-        counted = _count_blocks(program, operands, buffers, length)
-    else:
-        steps, counts = program.counted
+    steps, counts = program.counted
+    slots = operands
+    if steps:
+        size = len(operands[0].words)
+        length = program.choose_length(size)
+        buffers = _KEPT.take_buffers(program.buffer_count, length)
+        if length < size:
+            counted = _count_blocks(program, operands, buffers, length)
+            return row_count - counted if program.result.complemented else counted
+        slots = [*operands, *buffers]
         take_steps(steps, [each.words for each in slots])
-        counted = sum([sign * slots[left].count_shared(slots[right]) for sign, left, right in counts])
+    counted = sum([sign * slots[left].count_shared(slots[right]) for sign, left, right in counts])
     return row_count - counted if program.result.complemented else counted
 
 
