@@ -50,6 +50,7 @@ class BitmapSteps(NamedTuple):
     found: int
     counting: tuple[BitmapStep, ...]
     last: LastStep
+    is_filling: bool = False
 
 
 _KEPT: dict[tuple[Tree, int], BitmapSteps] = {}
@@ -81,7 +82,7 @@ def find_filling_steps(operand_count: int) -> BitmapSteps:
     Filling(terms=(0, 1, 2))
     """
     steps = (BitmapStep(None, Filling(tuple(range(operand_count))), None),)
-    return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count))
+    return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count), is_filling=True)
 
 
 def _order(tree: Tree, costs: Sequence[float]) -> Tree:

@@ -70,10 +70,10 @@ def _count_question(expr: Expr, question: TagQuestion, shard: Shard) -> int:
     if chosen is not None:
         take_note(expr, shard, WORDS)
         return count_rows(*chosen, shard.device_count)
-    if is_flat_union(question.tree.tree):
-        return _count_united(expr, question, shard)
     if choose_at_once(expr, question, shard, Answer.COUNT):
         return _count_at_once(expr, question, shard)
+    if is_flat_union(question.tree.tree):
+        return _count_united(expr, question, shard)
     return _count_operands(expr, shard)
 
 

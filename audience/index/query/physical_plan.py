@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a question has the gains that are estimated here
 
 # Measured. The words of operands come from memory, those of results stay in the cache of the processor.
 OPERAND_NS, OPERAND_WORD_NS, STEP_WORD_NS, COUNTED_WORD_NS, CALL_NS = 1_000.0, 0.22, 0.08, 0.1, 450.0
-SCANNED_WORD_NS, SCANNED_NS = 1.5, 3_000.0  # of words that are listed; many rows take as long to list from a bitmap
+SCANNED_WORD_NS, SCANNED_NS = 1.5, 10_000.0  # of words that are listed; many rows take as long to list from a bitmap
 NEW_OPERAND_NS, NEW_WORD_NS, NEW_ARRAY_ROW_NS = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD_NS, RESULT_NS = 0.8, 26_000.0  # of a bitmap that is made of words
 PROGRAM_NS = 3_500.0  # of a program
@@ -71,9 +71,13 @@ def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: An
     """Return whether to combine the stored bitmaps of *expr* straight away, whatever is cached of its parts.
 
     That is for an object which is asked for the first time, and no threshold: they and the parts of others are cached.
-    It holds the lock, which threads that share a question need.
+    A union that leaves no row out has no such parts. It holds the lock, which threads that share a question need.
     """
-    if question.cost > MAX_AT_ONCE_NS or isinstance(expr, Threshold) or is_question_shared():
+    if is_question_shared():
+        return False
+    if question.steps.is_filling:
+        return True
+    if question.cost > MAX_AT_ONCE_NS or isinstance(expr, Threshold):
         return False
     if was_asked(expr, shard, answer):
         return False

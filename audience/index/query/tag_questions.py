@@ -6,7 +6,6 @@ choose how. What was found for an expression object is kept for as long as the s
 
 from collections.abc import Sequence
 from math import prod
-from operator import attrgetter
 from typing import NamedTuple
 
 from audience.index.query.bitmap_steps import BitmapSteps, find_filling_steps, find_steps
@@ -32,6 +31,7 @@ from audience.language.ast import Expr
 # Nanoseconds, measured.
 MIN_COST_NS = 2_000.0  # of all operations; with less, there is nothing to gain
 MAX_RECOUNTED_NS = 60_000.0  # of operations that are counted again rather than cached in parts
+MAX_REPEATED_NS = 20_000.0  # of those that find the rows again
 WORD_CALL, WORD_ROW = 0.15, 2.2e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 EXTRACTED_ROW_NS = 4.0  # of an array that is made of words
@@ -46,8 +46,8 @@ class TagQuestion(NamedTuple):
 
     `steps` combine the bitmaps straight away. `plan` is how words would be combined; None if that cannot be of use, or
     has no steps; `gains` are the nanoseconds that they save. `share` is the part of all rows that is expected to match.
-    `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take; `is_counted_at_once`
-    also that they save nothing, and that operations take little longer than to look for cached parts.
+    `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take; or that they save
+    nothing, and that operations take little longer than to look for cached parts.
     """
 
     is_counted_at_once: bool  # what rare tags need comes first: it is in one line of the processor's cache
@@ -99,13 +99,15 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
     if not (is_found_at_once and is_counted_at_once) and (plan := _plan_words(tree, operands, shard)) is not None:
         share = _estimate_share(tree.tree, operands, shard)
         gains = estimate_gains(tree.tree, operands, estimated, plan.program, share, shard)
-    is_recounted = gains.counted <= 0 and cost < MAX_RECOUNTED_NS and not isinstance(tree.tree, Reached)
+    may_repeat = not isinstance(tree.tree, Reached)
+    is_recounted = may_repeat and gains.counted <= 0 and cost < MAX_RECOUNTED_NS
+    is_repeated = may_repeat and max(gains.bitmap, gains.row_numbers) <= 0 and found_cost < MAX_REPEATED_NS
     return TagQuestion(
         is_counted_at_once=is_counted_at_once or is_recounted,
         steps=find_filling_steps(len(filling)) if filling else find_steps(tree.tree, costs),
         bitmaps=[operand.rows.bitmap for operand in filling or operands],
         complemented=tree.complemented,
-        is_found_at_once=is_found_at_once,
+        is_found_at_once=is_found_at_once or is_repeated,
         gains=gains,
         share=share,
         plan=plan,
@@ -211,7 +213,7 @@ def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> t
 
 
 def _order_filling(tree: Tree, operands: Sequence[Operand], shard: Shard) -> list[Operand]:
-    """Return the *operands* of a union that leaves no row out, the densest first; none if it is another tree.
+    """Return the *operands* of a union that leaves no row out, those first that fill it for least; none otherwise.
 
     CRoaring reads no more of a container than fills it. Unions begin with the same few operands, whatever is asked, and
     the cache of the processor keeps these.
@@ -219,7 +221,11 @@ def _order_filling(tree: Tree, operands: Sequence[Operand], shard: Shard) -> lis
     if not is_flat_union(tree) or len(operands) <= MAX_UNFILLED:
         return []
     missing = prod([1 - operand.cardinality / max(shard.row_count, 1) for operand in operands])
-    return sorted(operands, key=attrgetter("cardinality"), reverse=True) if missing < FULL else []
+    return sorted(operands, key=_cost_by_row) if missing < FULL else []
+
+
+def _cost_by_row(operand: Operand) -> float:
+    return operand.cost / max(operand.cardinality, 1)
 
 
 def _estimate_filling(operands: Sequence[Operand], shard: Shard) -> float:
