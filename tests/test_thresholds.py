@@ -96,9 +96,15 @@ def test_estimates_rise_with_the_operands_and_the_levels():
     for rows in (BitMap(range(0, ROW_COUNT, 100)), BitMap(range(0, ROW_COUNT, 3)), BitMap(range(ROW_COUNT))):
         rows.run_optimize()
         form = measure_form(rows)
-        costs = [thresholds.estimate_costs([form] * operands, ROW_COUNT, 2) for operands in (3, 9, 20)]
+        costs = [
+            thresholds.estimate_costs(thresholds.sum_forms([form] * operands), operands, ROW_COUNT, 2)
+            for operands in (3, 9, 20)
+        ]
         assert costs == sorted(costs) and all(len(set(each)) == 3 for each in zip(*costs, strict=True))
-        merging = [thresholds.estimate_costs([form] * 9, ROW_COUNT, levels)[0] for levels in (2, 3, 4, 5, 6, 9)]
+        merging = [
+            thresholds.estimate_costs(thresholds.sum_forms([form] * 9), 9, ROW_COUNT, levels)[0]
+            for levels in (2, 3, 4, 5, 6, 9)
+        ]
         assert merging == sorted(merging) and merging[0] < merging[-1]
 
 

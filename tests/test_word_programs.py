@@ -203,7 +203,7 @@ def test_union_that_leaves_no_row_out_begins_with_the_tag_that_costs_least_by_ro
         _, question = shard.tag_questions[id(expr)]
         first = shard.find_operand(("tag", cheapest or names[0])).rows.bitmap
         assert question.bitmaps[0] is first
-        assert question.steps.is_filling == bool(cheapest)
+        assert question.steps.is_chained == bool(cheapest)
 
 
 @pytest.mark.parametrize("operator", ["at least", "exactly"])

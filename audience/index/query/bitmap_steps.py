@@ -30,14 +30,16 @@ class BitmapStep(NamedTuple):
     """
 
     operation: Callable[[BitMap, BitMap], BitMap] | None
-    left: Any  # place, or a union, filling or threshold whose terms are places
+    left: Any  # place, or a union, chain or threshold whose terms are places
     right: int | None
 
 
-class Filling(NamedTuple):
-    """Places whose bitmaps are united one after the other, because they fill their containers before the last one.
+class Chain(NamedTuple):
+    """Places whose bitmaps are united one after the other, not all at once.
 
-    A full container reads no further operand. To unite all at once does not count rows, and finds that out later.
+    That is faster if they fill their containers before the last one: a full container reads no further operand, and to
+    unite all at once does not count rows, and finds that out later. It is also faster if they are few and small: to
+    unite all at once makes words of the containers that several have.
     """
 
     terms: tuple[int, ...]
@@ -50,7 +52,7 @@ class BitmapSteps(NamedTuple):
     found: int
     counting: tuple[BitmapStep, ...]
     last: LastStep
-    is_filling: bool = False
+    is_chained: bool = False
 
 
 _KEPT: dict[tuple[Tree, int], BitmapSteps] = {}
@@ -75,14 +77,14 @@ def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
 
 
 @lru_cache(MAX_KEPT_STEPS)
-def find_filling_steps(operand_count: int) -> BitmapSteps:
-    """Return the steps of a union of all operands that leaves no row out.
+def find_chain_steps(operand_count: int) -> BitmapSteps:
+    """Return the steps of a union of all operands, one after the other.
 
-    >>> find_filling_steps(3).counting[0].left
-    Filling(terms=(0, 1, 2))
+    >>> find_chain_steps(3).counting[0].left
+    Chain(terms=(0, 1, 2))
     """
-    steps = (BitmapStep(None, Filling(tuple(range(operand_count))), None),)
-    return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count), is_filling=True)
+    steps = (BitmapStep(None, Chain(tuple(range(operand_count))), None),)
+    return BitmapSteps(steps, operand_count, steps, (count_alone, operand_count, operand_count), is_chained=True)
 
 
 def _order(tree: Tree, costs: Sequence[float]) -> Tree:

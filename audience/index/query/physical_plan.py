@@ -15,7 +15,7 @@ from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY
 from audience.index.storage.croaring import is_question_shared
 from audience.index.storage.evaluation_notes import WORDS, EvaluationNotes, Way
 from audience.index.storage.shard import Operand, Shard
-from audience.index.storage.thresholds import estimate_costs
+from audience.index.storage.thresholds import estimate_costs, sum_forms
 from audience.index.storage.viewed_words import ViewedWords
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import Expr, Threshold
@@ -25,10 +25,10 @@ if TYPE_CHECKING:  # a question has the gains that are estimated here
 
 # Measured. The words of operands come from memory, those of results stay in the cache of the processor.
 OPERAND_NS, OPERAND_WORD_NS, STEP_WORD_NS, COUNTED_WORD_NS, CALL_NS = 1_000.0, 0.22, 0.08, 0.1, 450.0
-SCANNED_WORD_NS, SCANNED_NS = 1.5, 10_000.0  # of words that are listed; many rows take as long to list from a bitmap
+SCANNED_WORD_NS, SCANNED_NS = 1.5, 7_000.0  # of words that are listed; many rows take as long to list from a bitmap
 NEW_OPERAND_NS, NEW_WORD_NS, NEW_ARRAY_ROW_NS = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD_NS, RESULT_NS = 0.8, 26_000.0  # of a bitmap that is made of words
-PROGRAM_NS = 3_500.0  # of a program
+PROGRAM_NS = 6_500.0  # of a program, half of whose code is in the cache of the processor
 MAX_AT_ONCE_NS = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
 MAX_ASKED_EXPRS = 4_096
 
@@ -70,14 +70,15 @@ def _mark_asked(expr: Expr, shard: Shard, answer: Answer) -> None:
 def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answer) -> bool:
     """Return whether to combine the stored bitmaps of *expr* straight away, whatever is cached of its parts.
 
-    That is for an object which is asked for the first time, and no threshold: they and the parts of others are cached.
-    A union that leaves no row out has no such parts. It holds the lock, which threads that share a question need.
+    That is for an object which is asked for the first time, and no threshold but of small bitmaps: others are cached,
+    as parts are. A union of one after the other has no parts. It holds the lock, which threads that share a question
+    need.
     """
     if is_question_shared():
         return False
-    if question.steps.is_filling:
+    if question.steps.is_chained:
         return True
-    if question.cost > MAX_AT_ONCE_NS or isinstance(expr, Threshold):
+    if not question.is_merged if isinstance(expr, Threshold) else question.cost > MAX_AT_ONCE_NS:
         return False
     if was_asked(expr, shard, answer):
         return False
@@ -163,7 +164,7 @@ def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shar
     if least > enough:
         return least
     forms = [shard.load_form(operands[term].tag_row) for term in tree.plain if isinstance(term, int)]
-    return min(estimate_costs(forms, shard.row_count, tree.needed + tree.exactly))
+    return min(estimate_costs(sum_forms(forms), len(forms), shard.row_count, tree.needed + tree.exactly))
 
 
 def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[ViewedWords] | None:

@@ -54,7 +54,7 @@ def _find_new(expr: Expr, question: TagQuestion, shard: Shard, *, may_be_late: b
 
     With *may_be_late*, words find the rows when they are needed.
     """
-    if isinstance(expr, Threshold) or was_asked(expr, shard, Answer.BITMAP):
+    if (isinstance(expr, Threshold) and not question.is_merged) or was_asked(expr, shard, Answer.BITMAP):
         return None
     is_late = may_be_late and question.plan is not None and has_late_bitmap(question.plan.program)
     chosen = choose_words(expr, question, shard, Answer.ROW_NUMBERS if is_late else Answer.BITMAP)

@@ -6,9 +6,10 @@ choose how. What was found for an expression object is kept for as long as the s
 
 from collections.abc import Sequence
 from math import prod
+from operator import attrgetter
 from typing import NamedTuple
 
-from audience.index.query.bitmap_steps import BitmapSteps, find_filling_steps, find_steps
+from audience.index.query.bitmap_steps import BitmapSteps, find_chain_steps, find_steps
 from audience.index.query.physical_plan import WordGains, estimate_gains
 from audience.index.query.tag_trees import (
     MERGED,
@@ -20,11 +21,13 @@ from audience.index.query.tag_trees import (
     count_factor,
     find_tree,
     is_flat_union,
+    is_plain_threshold,
     list_terms,
 )
 from audience.index.query.word_expressions import find_program
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY, BitMap
 from audience.index.storage.shard import Operand, Shard
+from audience.index.storage.thresholds import are_merged_at_once
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 
@@ -37,6 +40,7 @@ MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 EXTRACTED_ROW_NS = 4.0  # of an array that is made of words
 SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 NO_GAINS = WordGains(0.0, 0.0, 0.0)
+MIN_CHAINED, MAX_SMALL, SMALL_CONTAINER_NS = 3, 16, 160.0  # operands, and what a container of small ones costs
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
 FILLED = 0.8  # of what dense operands cost: those that unions begin with are in the cache of the processor
 
@@ -47,7 +51,8 @@ class TagQuestion(NamedTuple):
     `steps` combine the bitmaps straight away. `plan` is how words would be combined; None if that cannot be of use, or
     has no steps; `gains` are the nanoseconds that they save. `share` is the part of all rows that is expected to match.
     `is_found_at_once` and `is_counted_at_once` say that words cannot save more than they take; or that they save
-    nothing, and that operations take little longer than to look for cached parts.
+    nothing, and that operations take little longer than to look for cached parts. `is_merged` says that the bitmaps of
+    a threshold are so small that they are merged, whatever else could be done.
     """
 
     is_counted_at_once: bool  # what rare tags need comes first: it is in one line of the processor's cache
@@ -61,6 +66,7 @@ class TagQuestion(NamedTuple):
     tree: TagTree
     operands: list[Operand]
     cost: float
+    is_merged: bool
 
 
 def read_tags(expr: Expr, shard: Shard) -> TagQuestion | None:
@@ -91,8 +97,8 @@ def find_question(expr: Expr, shards: Sequence[Shard]) -> TagQuestion | None:
 
 def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQuestion:
     costs = [operand.cost for operand in operands]
-    filling = _order_filling(tree.tree, operands, shard)
-    found_cost, cost = estimated = _estimate_costs(tree, operands, filling, shard)
+    chain = _order_chain(tree.tree, operands, shard)
+    found_cost, cost = estimated = _estimate_costs(tree, operands, chain, shard)
     bound = _find_bound(len(operands), shard)
     is_found_at_once, is_counted_at_once = found_cost < MADE_BITMAP * bound, cost < bound
     plan, share, gains = None, 0.0, NO_GAINS
@@ -104,8 +110,8 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
     is_repeated = may_repeat and max(gains.bitmap, gains.row_numbers) <= 0 and found_cost < MAX_REPEATED_NS
     return TagQuestion(
         is_counted_at_once=is_counted_at_once or is_recounted,
-        steps=find_filling_steps(len(filling)) if filling else find_steps(tree.tree, costs),
-        bitmaps=[operand.rows.bitmap for operand in filling or operands],
+        steps=find_chain_steps(len(chain)) if chain else find_steps(tree.tree, costs),
+        bitmaps=[operand.rows.bitmap for operand in chain or operands],
         complemented=tree.complemented,
         is_found_at_once=is_found_at_once or is_repeated,
         gains=gains,
@@ -114,6 +120,7 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
         tree=tree,
         operands=operands,
         cost=cost,
+        is_merged=is_plain_threshold(tree.tree) and are_merged_at_once([operand.rows for operand in operands]),
     )
 
 
@@ -136,11 +143,14 @@ def _find_bound(operand_count: int, shard: Shard) -> float:
 
 
 def _estimate_costs(
-    tree: TagTree, operands: Sequence[Operand], filling: Sequence[Operand], shard: Shard
+    tree: TagTree, operands: Sequence[Operand], chain: Sequence[Operand], shard: Shard
 ) -> tuple[float, float]:
-    """Return the estimated time to find the rows of *tree*, and to count them; *filling* are operands that fill it."""
-    if filling:
-        cost = _estimate_filling(filling, shard)
+    """Return the estimated time to find the rows of *tree*, and to count them.
+
+    The operands in *chain* are all that it unites, one after the other.
+    """
+    if chain:
+        cost = _estimate_chain(chain, shard)
         return cost, cost
     costs = [operand.cost for operand in operands]
     found = _estimate_cost(tree, operands, costs, 1.0) + _estimate_arrays(tree.tree, operands, shard)
@@ -212,23 +222,34 @@ def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> t
     return size, cost + size * (MERGED if isinstance(tree, Reached) else factor)
 
 
-def _order_filling(tree: Tree, operands: Sequence[Operand], shard: Shard) -> list[Operand]:
-    """Return the *operands* of a union that leaves no row out, those first that fill it for least; none otherwise.
+def _order_chain(tree: Tree, operands: Sequence[Operand], shard: Shard) -> list[Operand]:
+    """Return the *operands* of a union in the order in which one is united after the other; none otherwise.
 
-    CRoaring reads no more of a container than fills it. Unions begin with the same few operands, whatever is asked, and
-    the cache of the processor keeps these.
+    If no row is left out, those come first that fill containers for least: CRoaring reads no more of a container than
+    that. Unions begin with the same few operands then, whatever is asked, and the cache of the processor keeps these.
     """
-    if not is_flat_union(tree) or len(operands) <= MAX_UNFILLED:
+    if not is_flat_union(tree) or len(operands) < MIN_CHAINED:
         return []
-    missing = prod([1 - operand.cardinality / max(shard.row_count, 1) for operand in operands])
-    return sorted(operands, key=_cost_by_row) if missing < FULL else []
+    if len(operands) > MAX_UNFILLED:
+        missing = prod([1 - operand.cardinality / max(shard.row_count, 1) for operand in operands])
+        if missing < FULL:
+            return sorted(operands, key=_cost_by_row)
+    return sorted(operands, key=attrgetter("cost")) if _are_small(operands, shard) else []
+
+
+def _are_small(operands: Sequence[Operand], shard: Shard) -> bool:
+    """Return whether *operands* are few, and have a few dozen rows or runs in a container."""
+    if len(operands) > MAX_SMALL:
+        return False
+    containers = sum([shard.load_form(operand.tag_row).container_count for operand in operands if operand.tag_row >= 0])
+    return sum([operand.cost for operand in operands]) < SMALL_CONTAINER_NS * containers
 
 
 def _cost_by_row(operand: Operand) -> float:
     return operand.cost / max(operand.cardinality, 1)
 
 
-def _estimate_filling(operands: Sequence[Operand], shard: Shard) -> float:
+def _estimate_chain(operands: Sequence[Operand], shard: Shard) -> float:
     """Return what a union of independent *operands* costs until its containers are full: the others are not read."""
     missing, cost = 1.0, 0.0
     for operand in operands:

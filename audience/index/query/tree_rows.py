@@ -5,7 +5,7 @@ The last operation of a count only counts.
 
 from collections.abc import Sequence
 
-from audience.index.query.bitmap_steps import BitmapStep, Filling
+from audience.index.query.bitmap_steps import BitmapStep, Chain
 from audience.index.query.tag_questions import TagQuestion
 from audience.index.query.tag_trees import Reached, Union
 from audience.index.storage import thresholds
@@ -54,8 +54,8 @@ def _take_steps(
             places.append(operation(places[left], places[right]))  # type: ignore[index]  # it has two operands
         elif isinstance(left, Union):
             places.append(BitMap.union(*[places[place] for place in left.terms]))  # type: ignore[index]
-        elif isinstance(left, Filling):
-            places.append(_fill([places[place] for place in left.terms]))
+        elif isinstance(left, Chain):
+            places.append(_unite_chain([places[place] for place in left.terms]))
         elif isinstance(left, Reached):
             places.append(_find_reached(left, places, question, shard, note))
         elif not places[left]:
@@ -63,7 +63,7 @@ def _take_steps(
     return True
 
 
-def _fill(bitmaps: Sequence[BitMap]) -> BitMap:
+def _unite_chain(bitmaps: Sequence[BitMap]) -> BitMap:
     first, second, *others = bitmaps
     rows = first | second
     for other in others:
@@ -75,7 +75,7 @@ def _find_reached(
     tree: Reached, places: Sequence[BitMap], question: TagQuestion, shard: Shard, note: thresholds.Note | None
 ) -> BitMap:
     """Return the rows of a threshold whose terms are in *places*."""
-    if question.is_counted_at_once and not tree.complemented:  # rare tags: to choose an algorithm takes as long
+    if question.is_merged or (question.is_counted_at_once and not tree.complemented):
         terms = [places[place] for place in tree.plain]  # type: ignore[index]
         return thresholds.merge_bitmaps(terms, tree.needed, exactly=tree.exactly)
     stored = [operand.rows for operand in question.operands]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from audience.index.storage.bitmap_forms import BitmapForm
@@ -26,10 +27,11 @@ from audience.lazy_imports import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Measured costs, in nanoseconds; those of merging within a third for half of 258 thresholds over real and random tags.
-MERGED_OPERAND, MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 1_000, 20, 1.25, 8, 2_200
-MERGED_ROW_AGAIN, MERGED_RUN_AGAIN, MAX_MERGED_LEVELS = 1, 0.7, 5  # a level more; few rows reach a higher one
-REGROWN_ROW, REGROWN_RUN = 0.66, 0.26  # with each operand the merged ones are written again
+# Measured costs, in nanoseconds; those of merging within a third for two of three of 870 thresholds over real tags.
+MERGED_OPERAND, MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 1_000, 40, 1.25, 8, 700
+MERGED_ROW_AGAIN, MERGED_RUN_AGAIN, MERGED_WORDS_AGAIN = 0.3, 0.1, 1_080  # a level more
+MAX_MERGED_LEVELS = 5  # few rows reach a higher one
+REGROWN_ROW, REGROWN_RUN = 0.66, 0.12  # with each operand the merged ones are written again
 MAX_REGROWN = 800  # of an array, whose rows are words then
 SORTED_RUN, SORTED_OPERAND, SORTED_FIXED = 21, 500, 40_000
 READ_RUN, READ_OPERAND = 8, 25_000  # of runs that are not kept
@@ -120,9 +122,8 @@ def _find_rows(
     *,
     exactly: bool,
 ) -> BitMap:
-    ordered = sorted(operands, key=lambda operand: operand.nbytes)
     kept = KeptForms() if kept is None else kept
-    algorithm, costs = _choose_algorithm(ordered, row_count, count + exactly, kept)
+    algorithm, costs, ordered = _choose_algorithm(operands, row_count, count + exactly, kept)
     if note is not None:
         note(algorithm, costs)
     bitmaps = [operand.bitmap for operand in ordered]
@@ -137,16 +138,28 @@ def _find_rows(
 
 def _choose_algorithm(
     operands: Sequence[RowSet], row_count: int, levels: int, kept: KeptForms
-) -> tuple[str, dict[str, float]]:
-    """Return the fastest algorithm, and the estimated nanoseconds of each, if they were needed."""
+) -> tuple[str, dict[str, float], Sequence[RowSet]]:
+    """Return the fastest algorithm, the estimated nanoseconds of each, if they were needed, and the order of operands.
+
+    Those come first that an operation reads in the least time.
+    """
     if any(operand.complemented for operand in operands):
-        return SLICED_WORDS, {}
-    if sum(operand.nbytes for operand in operands) < MERGED_AT_ONCE_BYTES:
-        return MERGE, {}
+        return SLICED_WORDS, {}, operands
+    if are_merged_at_once(operands):
+        return MERGE, {}, sorted(operands, key=attrgetter("nbytes"))
     forms = [kept.measure(operand) for operand in operands]
-    estimated = estimate_costs([each.form for each in forms], row_count, levels)
+    reading = [each.form.cost for each in forms]
+    ordered = [operands[place] for place in sorted(range(len(operands)), key=reading.__getitem__)]
+    total = sum_forms([each.form for each in forms])
+    estimated = estimate_costs(total, len(forms), row_count, levels)
     costs = dict(zip((MERGE, SORTED_RUNS, COUNTERS, SLICED_WORDS), estimated, strict=True))
-    finding = FOUND_FIXED + FOUND_RUN * sum(_count_runs(each.form) for each in forms)
+    return *_weigh_sorting(operands, forms, costs, FOUND_FIXED + FOUND_RUN * _count_runs(total), kept), ordered
+
+
+def _weigh_sorting(
+    operands: Sequence[RowSet], forms: Sequence[KeptForm], costs: dict[str, float], finding: float, kept: KeptForms
+) -> tuple[str, dict[str, float]]:
+    """Return the fastest algorithm and the costs, with those of *finding* rows if the runs are sorted or should be."""
     if kept.find_sum(operands) is not None:
         costs[SORTED_RUNS] = min(finding, costs[SORTED_RUNS])
     fastest = min(costs, key=costs.__getitem__)  # the first of equal ones
@@ -155,6 +168,11 @@ def _choose_algorithm(
     if finding < costs[fastest] and kept.mark_sum_wanted(operands):
         return SORTED_RUNS, {**costs, SORTED_RUNS: finding}
     return fastest, costs
+
+
+def are_merged_at_once(operands: Sequence[RowSet]) -> bool:
+    """Return whether *operands*, none of them complemented, are so small that to choose an algorithm takes as long."""
+    return sum([operand.nbytes for operand in operands]) < MERGED_AT_ONCE_BYTES
 
 
 def _weigh_reading(forms: Sequence[KeptForm], costs: dict[str, float], kept: KeptForms) -> tuple[str, dict[str, float]]:
@@ -168,15 +186,20 @@ def _weigh_reading(forms: Sequence[KeptForm], costs: dict[str, float], kept: Kep
     return other if is_slower else SORTED_RUNS, {**costs, "reading runs": reading}
 
 
-def estimate_costs(forms: Sequence[BitmapForm], row_count: int, levels: int) -> tuple[float, float, float, float]:
+def sum_forms(forms: Sequence[BitmapForm]) -> BitmapForm:
+    """Return the sum of all statistics of *forms*."""
+    return BitmapForm(*map(sum, zip(*forms, strict=True)))
+
+
+def estimate_costs(total: BitmapForm, count: int, row_count: int, levels: int) -> tuple[float, float, float, float]:
     """Return the estimated nanoseconds of merging bitmaps, of sorting their runs, of counters and of packed words.
 
     Args:
-        forms: Forms of the bitmaps.
+        total: Sum of the forms of the bitmaps.
+        count: Number of the bitmaps.
         row_count: Number of rows of the shard.
         levels: In how many bitmaps a row has to be found, at most.
     """
-    total, count = BitmapForm(*map(sum, zip(*forms, strict=True))), len(forms)
     return (
         _estimate_merging(total, count, min(levels, MAX_MERGED_LEVELS) - 1),
         _count_runs(total) * SORTED_RUN + count * SORTED_OPERAND + SORTED_FIXED,
@@ -203,7 +226,7 @@ def _estimate_merging(form: BitmapForm, operand_count: int, carries: int) -> flo
         + form.array_rows * (MERGED_ROW + MERGED_ROW_AGAIN * carries)
         + regrown
         + form.run_count * a_run
-        + form.bitset_containers * MERGED_WORDS * carries
+        + form.bitset_containers * (MERGED_WORDS + MERGED_WORDS_AGAIN * (carries - 1))
     )
 
 
@@ -221,12 +244,25 @@ def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> Bi
     #   a: 0 1          0 1
     #   b:   1 2        0 1 2  1
     #   c:   1   3      0 1 2 3  1  1    at least 3: row 1
+    max_level = count if exactly else count - 1
+    if not max_level:
+        return BitMap.union(*bitmaps)
     levels: list[BitMap] = []
-    raised = [rows for bitmap in bitmaps if (rows := _raise_levels(levels, bitmap, bitmaps[0], count + exactly - 1))]
-    highest = BitMap.union(*raised) if raised else BitMap()  # united at once: nothing goes up from it
-    if not exactly:
-        return highest
-    return levels[count - 1] - highest if count <= len(levels) else highest
+    reached = BitMap()  # rows above all levels
+    for bitmap in bitmaps if exactly else bitmaps[:-1]:
+        if raised := _raise_levels(levels, bitmap, bitmaps[0], max_level):
+            reached = _add_rows(reached, raised)
+    if exactly:
+        return levels[count - 1] - reached if count <= len(levels) else BitMap()
+    return _add_rows(reached, levels[-1] & bitmaps[-1]) if len(levels) == max_level else reached
+
+
+def _add_rows(rows: BitMap, added: BitMap) -> BitMap:
+    """Return the rows in either bitmap, one of which is changed: all of long runs at once take twice as long."""
+    if not rows:
+        return added
+    rows |= added
+    return rows
 
 
 def _raise_levels(levels: list[BitMap], bitmap: BitMap, first: BitMap, max_level: int) -> BitMap | None:
