@@ -29,6 +29,7 @@ SCANNED_WORD_NS, SCANNED_NS = 1.5, 7_000.0  # of words that are listed; many row
 NEW_OPERAND_NS, NEW_WORD_NS, NEW_ARRAY_ROW_NS = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD_NS, RESULT_NS = 0.8, 26_000.0  # of a bitmap that is made of words
 PROGRAM_NS = 6_500.0  # of a program, half of whose code is in the cache of the processor
+CHOICE_NS = 20_000.0  # among algorithms for a threshold; its rows are cached then
 MAX_AT_ONCE_NS = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
 MAX_ASKED_EXPRS = 4_096
 
@@ -164,7 +165,7 @@ def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shar
     if least > enough:
         return least
     forms = [shard.load_form(operands[term].tag_row) for term in tree.plain if isinstance(term, int)]
-    return min(estimate_costs(sum_forms(forms), len(forms), shard.row_count, tree.needed + tree.exactly))
+    return CHOICE_NS + min(estimate_costs(sum_forms(forms), len(forms), shard.row_count, tree.needed + tree.exactly))
 
 
 def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[ViewedWords] | None:
