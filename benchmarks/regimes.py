@@ -2,9 +2,10 @@
 
 Tags of 0.01 to 50 % of the devices are drawn at random, or correlated, or are those of real people. Questions of one
 form are asked about different tags, each once, after every tag was read: nothing that is remembered of one answers
-another. The libraries take turns in one process and one thread, and all answers are compared. Other memory fills the
-caches of the processor before each turn, since some libraries answer the same questions in several ways. A time is the
-mean of the faster half of all questions.
+another. Few tags have few such questions: others about them are asked of the index opened anew, and a cell of fewer
+than eight is left out. The libraries take turns in one process and one thread, and all answers are compared. Other
+memory fills the caches of the processor before each turn, since some libraries answer the same questions in several
+ways. A time is the mean of the faster half of all questions.
 
     python -m benchmarks.regimes [--quick] [--devices N] [--layouts L,…] [--densities D,…] [--forms F,…] [--peers P,…]
                                  [--realdata FOLDER,…] [--part K/N] [--rounds N] [--folder DIR] [--json FILE]
@@ -51,7 +52,7 @@ from benchmarks.timing import fastest_times, run_in_process
 
 DEVICES, QUICK_DEVICES = 4_000_000, 200_000
 ROUND_QUESTIONS, MIN_QUESTIONS = 8, 4
-ENOUGH_QUESTIONS, MAX_PASSES = 24, 6  # of a cell, and with the index opened anew
+FEWEST_QUESTIONS, ENOUGH_QUESTIONS, MAX_PASSES = 8, 24, 6  # of a cell; passes with the index opened anew
 MAX_SLOW_SECONDS = 0.4  # of one variant; those that have taken it are not asked again
 QUICK_ROUNDS = 3
 SLOW_CALL_SECONDS, SLOW_QUESTIONS = 0.05, 3
@@ -173,7 +174,7 @@ def measure_questions(
     device_count = len(next(iter(masks.values())))
     cells = list[Cell]()
     for (label, name, measure), asked in times.items():
-        if asked.seconds:
+        if len(asked.questions) >= FEWEST_QUESTIONS:
             read_bytes = float(np.mean([sum(operand_bytes[tag] for tag in one.tags) for one in asked.questions]))
             answer, limit, seconds = float(np.mean(asked.answers)), read_bytes / bandwidth, asked.summarize()
             key = table.name, table.layout, label, name, measure
@@ -184,7 +185,7 @@ def measure_questions(
 def ask_rounds(
     questions: Iterator[Question], libraries: list[Library], rounds: int, counted: Times, listed: Times | None
 ) -> None:
-    """Ask all libraries the same questions in each round, and expressions and texts that are new others.
+    """Ask all libraries the same questions in each round, and expressions and texts that are new other ones.
 
     What they take is added to *counted* and, if rows are to be listed, to *listed*.
     """
@@ -198,10 +199,10 @@ def ask_rounds(
             break
         measure_round(counts, drawn, counted)
         if number < EXTRA_ROUNDS:
-            for library in news:
-                measure_round([library.way_to_count()], list(islice(questions, EXTRA_QUESTIONS)), counted)
             if listed is not None:
                 measure_round(lists, list(islice(questions, EXTRA_QUESTIONS)), listed)
+            for library in news:
+                measure_round([library.way_to_count()], list(islice(questions, EXTRA_QUESTIONS)), counted)
     gc.enable()
 
 
