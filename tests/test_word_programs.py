@@ -17,7 +17,7 @@ from audience.index.query.physical_plan import Answer
 from audience.index.query.tag_questions import read_tags
 from audience.index.query.tag_trees import read_tree
 from audience.index.query.word_expressions import find_program
-from audience.index.storage import word_programs
+from audience.index.storage import thresholds, word_programs
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.detached import detach_snapshot
@@ -62,6 +62,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
     monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
     monkeypatch.setattr(tag_questions, "MAX_RECOUNTED_NS", 0)
+    monkeypatch.setattr(tag_questions, "MAX_REPEATED_NS", 0)
 
 
 def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
@@ -104,17 +105,21 @@ def mask_of(expr: Expr) -> np.ndarray:
 
 def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
     """Let all expressions over tags be evaluated in one way, with words in blocks or of all rows together."""
-    patch.setattr(tag_questions, "MIN_COST_NS", float("inf" if "at once" in way else "0"))
+    patch.setattr(tag_questions, "MIN_COST_NS", float("inf" if way in ("at once", "chained") else "0"))
     patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if "words" in way else "inf"))
-    if way == "filled at once":  # every union
+    if way == "chained":  # every union
+        patch.setattr(tag_questions, "MIN_CHAINED", 2)
         patch.setattr(tag_questions, "MAX_UNFILLED", 1)
         patch.setattr(tag_questions, "FULL", 2)
+    if way == "operands":  # also of unions and thresholds of small bitmaps
+        patch.setattr(tag_questions, "MAX_SMALL", 0)
+        patch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
     patch.setattr(physical_plan, "MAX_AT_ONCE_NS", 0.0 if way == "operands" else float("inf"))
     if way == "whole words":
         patch.setattr(word_programs.WordProgram, "choose_length", lambda _, size: size)
 
 
-WAYS = ["words", "whole words", "bitmaps", "operands", "at once", "filled at once"]
+WAYS = ["words", "whole words", "bitmaps", "operands", "at once", "chained"]
 FORMS = {
     "rows": lambda devices: devices.global_rows(),
     "count": len,
@@ -204,6 +209,40 @@ def test_union_that_leaves_no_row_out_begins_with_the_tag_that_costs_least_by_ro
         first = shard.find_operand(("tag", cheapest or names[0])).rows.bitmap
         assert question.bitmaps[0] is first
         assert question.steps.is_chained == bool(cheapest)
+
+
+def test_unions_of_few_small_tags_are_chained(indexes, monkeypatch):
+    index, _ = indexes[0]
+    (shard,) = index.snapshot.evaluated_shards
+    for names, is_chained in ((("few", "all", "run"), True), (("few", "all"), False), (("few", "all", "dense"), False)):
+        expr = Or(tuple(map(bare, names)))
+        assert read_tags(expr, shard).steps.is_chained == is_chained, names
+    monkeypatch.setattr(tag_questions, "MAX_SMALL", 2)
+    assert not read_tags(Or((bare("few"), bare("all"), bare("run"))), shard).steps.is_chained
+
+
+def test_rows_of_a_chained_union_are_cached_when_it_is_asked_again(indexes, monkeypatch):
+    take_way(monkeypatch, "chained")
+    index, _ = indexes[0]
+    (shard,) = index.snapshot.evaluated_shards
+    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
+    expr, cached = Or(tuple(map(bare, ("rare", "third", "runs", "dense")))), []
+    for _ in range(4):
+        assert len(index.resolve(expr)) == index.count(expr) == int(mask_of(expr).sum())
+        cached.append(shard.cache.get(shard.name, expr) is not None)
+    assert (cached[0], cached[-1]) == (False, True)
+
+
+@pytest.mark.parametrize("operator", ["at least", "at most", "exactly"])
+def test_threshold_of_small_tags_is_cached_when_it_is_asked_again(indexes, operator):
+    index, _ = indexes[0]
+    (shard,) = index.snapshot.evaluated_shards
+    expr = Threshold(operator, 2, tuple(map(bare, ("few", "all", "run", "none_of_last"))))
+    expected, cached = int(mask_of(expr).sum()), []
+    for _ in range(3):
+        assert (index.count(expr), len(index.resolve(expr))) == (expected, expected)
+        cached.append(shard.cache.get(shard.name, expr) is not None)
+    assert cached == [False, True, True]
 
 
 @pytest.mark.parametrize("operator", ["at least", "exactly"])

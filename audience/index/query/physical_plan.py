@@ -72,16 +72,16 @@ def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: An
     """Return whether to combine the stored bitmaps of *expr* straight away, whatever is cached of its parts.
 
     That is for an object which is asked for the first time, and no threshold but of small bitmaps: others are cached,
-    as parts are. A union of one after the other has no parts. It holds the lock, which threads that share a question
-    need.
+    as parts are. A union of one after the other has no parts, and its count is not cached. It holds the lock, which
+    threads that share a question need.
     """
     if is_question_shared():
         return False
-    if question.steps.is_chained:
+    is_chained = question.steps.is_chained
+    if is_chained and answer is Answer.COUNT:
         return True
-    if not question.is_merged if isinstance(expr, Threshold) else question.cost > MAX_AT_ONCE_NS:
-        return False
-    if was_asked(expr, shard, answer):
+    is_short = question.is_merged if isinstance(expr, Threshold) else is_chained or question.cost <= MAX_AT_ONCE_NS
+    if not is_short or was_asked(expr, shard, answer):
         return False
     _mark_asked(expr, shard, answer)
     return True
