@@ -59,7 +59,9 @@ EVALUATIONS = [
     ("words", "at least 2 of (rare, some, half)", 3, [["cached"], [], [], []]),
     ("words", "third OR (half AND age < 30)", 3, [["roaring"], [], ["cached"], [], []]),
     ("bitmaps", "half AND third", 3, [["roaring"], [], []]),
-    ("bitmaps", "half OR third", 3, [["roaring"], [], []]),
+    ("bitmaps", "half OR third", 3, [["at once"], [], []]),
+    ("bitmaps", "at least 2 of (rare, some, first)", 2, [["at once"], [], [], []]),
+    ("bitmaps", "at least 2 of (rare, some, first)", 3, [["cached"], [], [], []]),
     ("bitmaps", "some AND (half OR third)", 2, [["at once"], [], [], [], []]),
     ("bitmaps", "some AND (half OR third)", 3, [["roaring"], [], ["union"], [], []]),
     ("bitmaps", "half EXCEPT third", 3, [["roaring"], [], []]),
@@ -243,6 +245,17 @@ def test_shards_that_choose_alike_are_one_line(folders, monkeypatch):
     assert again.lines[2].form is not None
     assert (again.lines[2].form.rows, again.lines[2].form.cached_words) == (5_000, 1)
     assert {"roaring", "words"} <= words.costs.keys()
+
+
+def test_small_threshold_among_operands_is_shown(folders, monkeypatch):
+    allow(monkeypatch, "bitmaps")
+    monkeypatch.setattr(physical_plan, "MAX_AT_ONCE_NS", 0.0)
+    index = DeviceIndex.open(folders[0], threads=1)
+    for name in ("half", "rare", "some", "first"):
+        index.count(name)  # locates the bitmap
+    explanation = index.explain_physical("half AND at least 2 of (rare, some, first)")
+    ways = [[way.name for way in line.ways] for line in explanation.lines]
+    assert ways[2] == ["merge", "merge"], ways  # located in the first shard, and not in others
 
 
 @pytest.mark.parametrize(("_plan", "text", "_asked", "_ways"), EVALUATIONS)

@@ -46,7 +46,10 @@ class Chain(NamedTuple):
 
 
 class BitmapSteps(NamedTuple):
-    """Steps of *finding* the rows of a tree, then in *found*, or of *counting* them, before the *last* step."""
+    """Steps of *finding* the rows of a tree, then in *found*, or of *counting* them, before the *last* step.
+
+    `is_chained` says that they are a union of one bitmap after the other.
+    """
 
     finding: tuple[BitmapStep, ...]
     found: int

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from audience.index.query.tag_trees import Reached, Tree, is_plain_threshold
+from audience.index.query.tag_trees import Reached, Tree, is_flat_union, is_plain_threshold
 from audience.index.storage import packed_words
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY
 from audience.index.storage.croaring import is_question_shared
@@ -28,8 +28,8 @@ OPERAND_NS, OPERAND_WORD_NS, STEP_WORD_NS, COUNTED_WORD_NS, CALL_NS = 1_000.0, 0
 SCANNED_WORD_NS, SCANNED_NS = 1.5, 7_000.0  # of words that are listed; many rows take as long to list from a bitmap
 NEW_OPERAND_NS, NEW_WORD_NS, NEW_ARRAY_ROW_NS = 14_000.0, 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD_NS, RESULT_NS = 0.8, 26_000.0  # of a bitmap that is made of words
-PROGRAM_NS = 6_500.0  # of a program, half of whose code is in the cache of the processor
-CHOICE_NS = 20_000.0  # among algorithms for a threshold; its rows are cached then
+PROGRAM_NS = 6_500.0  # to start a program, whose code is seldom in the cache of the processor
+CHOICE_NS = 20_000.0  # to choose an algorithm for a threshold, and to cache its rows
 MAX_AT_ONCE_NS = 400_000.0  # of operations on stored bitmaps; to look for cached parts first takes up to as long
 MAX_ASKED_EXPRS = 4_096
 
@@ -71,17 +71,19 @@ def _mark_asked(expr: Expr, shard: Shard, answer: Answer) -> None:
 def choose_at_once(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answer) -> bool:
     """Return whether to combine the stored bitmaps of *expr* straight away, whatever is cached of its parts.
 
-    That is for an object which is asked for the first time, and no threshold but of small bitmaps: others are cached,
-    as parts are. A union of one after the other has no parts, and its count is not cached. It holds the lock, which
-    threads that share a question need.
+    That is for an object which is asked for the first time; when it is asked again, it is cached, and so are its parts.
+    Thresholds are cached at once, unless their bitmaps are small. Counts of unions are never cached. Operations hold
+    the lock, which threads that share a question need.
     """
     if is_question_shared():
         return False
-    is_chained = question.steps.is_chained
-    if is_chained and answer is Answer.COUNT:
+    if answer is Answer.COUNT and is_flat_union(question.tree.tree):
         return True
-    is_short = question.is_merged if isinstance(expr, Threshold) else is_chained or question.cost <= MAX_AT_ONCE_NS
-    if not is_short or was_asked(expr, shard, answer):
+    if isinstance(expr, Threshold):
+        may_combine = question.is_merged
+    else:
+        may_combine = question.steps.is_chained or question.cost <= MAX_AT_ONCE_NS
+    if not may_combine or was_asked(expr, shard, answer):
         return False
     _mark_asked(expr, shard, answer)
     return True

@@ -36,13 +36,13 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> S
     if question is None:
         return snapshot.split_rows(map_expr(find_live_rows, validate_and_expand(expr, snapshot, as_of), shards))
     shard = shards[0]
-    is_result = shards is snapshot.shards and shard.deleted is None  # of most tables; few rows are found as fast
+    is_whole = shards is snapshot.shards and shard.deleted is None  # rows need not be split by shard, nor cleared
     if question.is_found_at_once:
-        if is_result and not question.complemented:
+        if is_whole and not question.complemented:
             return [combine_bitmaps(question, shard)]
         found = find_tree_rows(question, shard)
     else:
-        new = _find_new(expr, question, shard, may_be_late=is_result)
+        new = _find_new(expr, question, shard, may_be_late=is_whole)
         if isinstance(new, LateBitmap):
             return new
         found = evaluate_in_shard(expr, shard) if new is None else new

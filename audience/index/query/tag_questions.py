@@ -34,7 +34,7 @@ from audience.language.ast import Expr
 # Nanoseconds, measured.
 MIN_COST_NS = 2_000.0  # of all operations; with less, there is nothing to gain
 MAX_RECOUNTED_NS = 60_000.0  # of operations that are counted again rather than cached in parts
-MAX_REPEATED_NS = 20_000.0  # of those that find the rows again
+MAX_REPEATED_NS = 8_000.0  # of those that find the rows again
 WORD_CALL, WORD_ROW = 0.15, 2.2e-6  # parts of it that packed words take for an operand, and for each row of it
 MADE_BITMAP = 2  # times as much, if a bitmap is made of words
 EXTRACTED_ROW_NS = 4.0  # of an array that is made of words
@@ -42,7 +42,7 @@ SPARSE_FACTOR = 6  # a sparse operand is looked up in a dense one, of which so m
 NO_GAINS = WordGains(0.0, 0.0, 0.0)
 MIN_CHAINED, MAX_SMALL, SMALL_CONTAINER_NS = 3, 16, 160.0  # operands, and what a container of small ones costs
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
-FILLED = 0.8  # of what dense operands cost: those that unions begin with are in the cache of the processor
+FILLED = 0.8  # of what dense operands cost that fill all containers: they are in the cache of the processor
 
 
 class TagQuestion(NamedTuple):
@@ -238,7 +238,7 @@ def _order_chain(tree: Tree, operands: Sequence[Operand], shard: Shard) -> list[
 
 
 def _are_small(operands: Sequence[Operand], shard: Shard) -> bool:
-    """Return whether *operands* are few, and have a few dozen rows or runs in a container."""
+    """Return whether *operands* are few, and a container has at most 150 rows or 15 runs on average."""
     if len(operands) > MAX_SMALL:
         return False
     containers = sum([shard.load_form(operand.tag_row).container_count for operand in operands if operand.tag_row >= 0])
@@ -256,5 +256,5 @@ def _estimate_chain(operands: Sequence[Operand], shard: Shard) -> float:
         missing *= 1 - operand.cardinality / max(shard.row_count, 1)
         cost += operand.cost
         if missing < FULL:
-            break
-    return cost * FILLED
+            return cost * FILLED
+    return cost

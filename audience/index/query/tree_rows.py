@@ -23,7 +23,7 @@ def find_tree_rows(question: TagQuestion, shard: Shard, note: thresholds.Note | 
 
 
 def combine_bitmaps(question: TagQuestion, shard: Shard, note: thresholds.Note | None = None) -> BitMap:
-    """Return the rows in the tree of *question*, as `find_tree_rows`; it may be that they are complemented."""
+    """Return the rows in the tree of *question*, as `find_tree_rows`; if it is complemented, they do not match."""
     places = question.bitmaps.copy()
     is_left = _take_steps(question.steps.finding, places, question, shard, note)
     return places[question.steps.found if is_left else -1]
@@ -76,6 +76,8 @@ def _find_reached(
 ) -> BitMap:
     """Return the rows of a threshold whose terms are in *places*."""
     if question.is_merged or (question.is_counted_at_once and not tree.complemented):
+        if note is not None:
+            note(thresholds.MERGE, {})
         terms = [places[place] for place in tree.plain]  # type: ignore[index]
         return thresholds.merge_bitmaps(terms, tree.needed, exactly=tree.exactly)
     stored = [operand.rows for operand in question.operands]

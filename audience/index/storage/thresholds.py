@@ -243,7 +243,7 @@ def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> Bi
     #   levels          1  2        a row of the next bitmap goes up one level, as far as other bitmaps have it too
     #   a: 0 1          0 1
     #   b:   1 2        0 1 2  1
-    #   c:   1   3      0 1 2 3  1  1    at least 3: row 1
+    #   c:   1   3      0 1 2 3  1  1    at least 3: row 1; of the last bitmap, only the rows in the highest level count
     max_level = count if exactly else count - 1
     if not max_level:
         return BitMap.union(*bitmaps)
@@ -258,7 +258,7 @@ def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> Bi
 
 
 def _add_rows(rows: BitMap, added: BitMap) -> BitMap:
-    """Return the rows in either bitmap, one of which is changed: all of long runs at once take twice as long."""
+    """Return the rows in either bitmap, in place: to unite all at the end takes twice as long for long runs."""
     if not rows:
         return added
     rows |= added
