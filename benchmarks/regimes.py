@@ -2,7 +2,7 @@
 
 Tags of 0.01 to 50 % of the devices are drawn at random, or correlated, or are those of real people. Questions of one
 form are asked about different tags, each once, after every tag was read: nothing that is remembered of one answers
-another. Few tags have few such questions: others about them are asked of the index opened anew, and a cell of fewer
+another. Few tags have few such questions: more about them are drawn for the index opened anew, and a cell of fewer
 than eight is left out. The libraries take turns in one process and one thread, and all answers are compared. Other
 memory fills the caches of the processor before each turn, since some libraries answer the same questions in several
 ways. A time is the mean of the faster half of all questions.
@@ -60,7 +60,6 @@ EXTRA_QUESTIONS, EXTRA_ROUNDS = 4, 6  # in which rows are listed, and new expres
 LISTED_FORMS = ("and2", "nest")
 TABLE_FOLDER, INDEX_FOLDER, WRITTEN_FILE = "table", "devices.index", "table.written"
 _OTHER_WORDS = np.ones(1 << 23, dtype=np.uint64)  # more than a cache of the processor holds
-CELL_KEY = ("table", "tags", "form", "measure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,10 @@ class Times:
         self.questions: list[Question] = []
         self.answers: list[int] = []
 
+    def count_asked(self) -> int:
+        """Return how many questions the index was asked."""
+        return max([len(seconds) for (library, _), seconds in self.seconds.items() if library == OURS], default=0)
+
     def is_slow(self, way: tuple[str, str]) -> bool:
         """Return whether *way* has taken its share of time."""
         return sum(self.seconds.get(way, ())) > MAX_SLOW_SECONDS
@@ -136,9 +139,8 @@ def iter_libraries(masks: Masks, index_folder: Path, settings: Settings) -> Iter
     def load(peer: str) -> list[Library]:
         return LOADERS[peer](masks, index_folder, settings.threads)
 
-    index, peers = load(OURS), [library for peer in settings.peers if peer != OURS for library in load(peer)]
-    yield index + peers
-    for _ in range(1, MAX_PASSES):
+    peers = [library for peer in settings.peers if peer != OURS for library in load(peer)]
+    for _ in range(MAX_PASSES):
         yield load(OURS) + peers
 
 
@@ -169,12 +171,12 @@ def measure_questions(
             )
             questions = draw.iter_questions(FORMS[name], tag_class.tags)
             ask_rounds(questions, libraries, rounds, counted, listed if name in listed_forms else None)
-        if all(len(each.questions) >= ENOUGH_QUESTIONS for each in times.values() if each.questions):
+        if all(each.count_asked() >= ENOUGH_QUESTIONS for each in times.values() if each.questions):
             break
     device_count = len(next(iter(masks.values())))
     cells = list[Cell]()
     for (label, name, measure), asked in times.items():
-        if len(asked.questions) >= FEWEST_QUESTIONS:
+        if asked.count_asked() >= FEWEST_QUESTIONS:
             read_bytes = float(np.mean([sum(operand_bytes[tag] for tag in one.tags) for one in asked.questions]))
             answer, limit, seconds = float(np.mean(asked.answers)), read_bytes / bandwidth, asked.summarize()
             key = table.name, table.layout, label, name, measure
@@ -302,10 +304,11 @@ def run_benchmark(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def merge_json(measured: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Write *measured* to *file*, with the cells of an earlier run that it does not have."""
+    """Write *measured* to *file*, with the cells of an earlier run about other tables or forms."""
     earlier = json.loads(file.read_text())["cells"] if file.exists() else []
-    cells = {tuple(cell[name] for name in CELL_KEY): cell for cell in (*earlier, *measured["cells"])}
-    merged = {**measured, "cells": list(cells.values())}
+    asked = {(cell["table"], cell["form"]) for cell in measured["cells"]}
+    kept = [cell for cell in earlier if (cell["table"], cell["form"]) not in asked]
+    merged = {**measured, "cells": kept + measured["cells"]}
     file.write_text(json.dumps(merged, indent=1) + "\n")
     return merged
 
