@@ -198,6 +198,23 @@ def test_words_are_made_when_they_would_have_saved_the_time_to_make_them(indexes
     assert chosen == [*missed, (True, ["dense", "third"]), (False, ["dense", "third"]), (True, ["dense", "third"])]
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_words_that_are_not_kept_are_not_made_each_time(indexes, room, monkeypatch):
+    monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: 0.0)
+    monkeypatch.setattr(physical_plan, "_estimate_roaring", lambda *_, **__: 40.0)
+    monkeypatch.setattr(physical_plan, "estimate_making", lambda tag_rows, shard: 100.0 if tag_rows else 0.0)
+    index, _ = indexes[0]
+    (shard,) = detach_snapshot(index.snapshot).evaluated_shards
+    monkeypatch.setattr(shard, "cache", RowSetCache(room * 3 * ROW_COUNT // 8))
+    expr, other = And((bare("dense"), bare("third"))), And((bare("runs"), bare("rare")))
+    chosen = []
+    for asked in (expr, expr, expr, expr, other, other, other, expr):
+        words = physical_plan.choose_words(asked, read_tags(asked, shard), shard, Answer.BITMAP)
+        chosen.append(words is not None)
+    kept = [False, False, True, True, False, False, True, False]  # the others took the room
+    assert chosen == (kept if room else [False] * 8)
+
+
 def test_union_that_leaves_no_row_out_begins_with_the_tag_that_costs_least_by_row(indexes, monkeypatch):
     monkeypatch.setattr(tag_questions, "MAX_UNFILLED", 3)
     index, _ = indexes[0]

@@ -109,9 +109,7 @@ def choose_words(expr: Expr, question: "TagQuestion", shard: Shard, answer: Answ
     words = shard.cache.find_words(plan.keys)
     if words is not None and answer is Answer.COUNT and not isinstance(expr, Threshold):
         return plan.program, words  # what follows is remembered for those whose rows may be cached
-    if was_asked(expr, shard, answer):
-        return plan.program, words or shard.load_words(plan.tag_rows)
-    if words is None:
+    if words is None:  # or no more: others took their room
         words = _load_useful(plan.tag_rows, gain, shard)
     if words is None:
         return None
@@ -173,9 +171,12 @@ def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shar
 def _load_useful(tag_rows: tuple[int, ...], gain: float, shard: Shard) -> list[ViewedWords] | None:
     """Return the words of all operands if those that are missing would have saved, by now, the time to make them.
 
-    However often they are asked for, a question takes at most twice as long as if that had been known.
+    However often they are asked for, a question takes at most twice as long as if that had been known. Words that
+    cannot be kept are not made.
     """
     missing = [tag_row for tag_row in tag_rows if not shard.cache.holds(shard.name, tag_row)]
+    if not shard.cache.has_room(len(missing) * 8 * packed_words.word_count(shard.row_count)):
+        return None
     missed = sum([shard.cache.add_missed(shard.name, tag_row, gain / len(missing)) for tag_row in missing])
     return shard.load_words(tag_rows) if estimate_making(missing, shard) <= missed else None
 

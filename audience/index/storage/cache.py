@@ -70,6 +70,10 @@ class RowSetCache:
         """Return whether rows or words are cached, without using them."""
         return (shard, key) in self._entries
 
+    def has_room(self, nbytes: int) -> bool:
+        """Return whether entries of *nbytes* in all could be cached, if others made room."""
+        return nbytes <= self.max_bytes
+
     def copy(self) -> "RowSetCache":
         """Return a cache of its own with the same entries, in the same order, which remembers the same wishes."""
         copied = RowSetCache(self.max_bytes)
