@@ -123,7 +123,7 @@ class RowSetCache:
 
     def _put(self, key: CacheKey, entry: RowSet | ViewedWords) -> bool:
         with self._lock:
-            if entry.nbytes + ENTRY_OVERHEAD_BYTES > self.max_bytes:
+            if not self.has_room(entry.nbytes + ENTRY_OVERHEAD_BYTES):
                 return False
             self._remove(key)
             self._entries[key] = entry

@@ -27,7 +27,7 @@ from audience.lazy_imports import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Measured costs, in nanoseconds; those of merging within a third for two of three of 870 thresholds over real tags.
+# Measured costs, in nanoseconds; those of merging within a third for two of three of 777 thresholds over real tags.
 MERGED_OPERAND, MERGED_CONTAINER, MERGED_ROW, MERGED_RUN, MERGED_WORDS = 1_000, 40, 1.25, 8, 700
 MERGED_ROW_AGAIN, MERGED_RUN_AGAIN, MERGED_WORDS_AGAIN = 0.3, 0.1, 1_080  # a level more
 MAX_MERGED_LEVELS = 5  # few rows reach a higher one
