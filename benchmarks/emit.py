@@ -2,8 +2,10 @@
 
 The other methods are a Python list of each thousand with orjson, `str.join` of Polars, quoted rows that numpy takes,
 and `string_agg` of DuckDB. All start with the audience resolved and the ids in memory, and build the same bodies, byte
-for byte. The methods take turns, and the fastest of several runs counts. On disk everything is synced, in files of
-1,000 lines. The index writes whole `emit` folders with checksums, and resolves the audience again for each.
+for byte. Each method has a process of its own, so that the ids of a hundred million devices fit into memory as often
+as it keeps them, and the fastest of several runs counts. On disk everything is synced, in files of 1,000 lines. The
+index writes whole `emit` folders with checksums, and resolves the audience again for each; it takes turns there with
+lists and orjson.
 
     python -m benchmarks.emit [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
@@ -13,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,9 +40,22 @@ from benchmarks.report import OPTIONS, describe_environment, format_table, make_
 
 AUDIENCES = {"everyone": "everyone", "a third": "province:guangdong", "one in a hundred": "t039 OR t079"}
 VENDOR_BY_FORM = {"an array": "engagelab", "commas": "emas"}
+CASES = tuple((audience, form) for form in VENDOR_BY_FORM for audience in AUDIENCES)
 OUR_METHOD, BASELINE_METHOD = "the index", "list + orjson"
+ID_LENGTH = 36
+QUOTED_AT_ONCE = 1_000_000  # ids that become rows of numpy in one step
 
 MakeBodies: TypeAlias = Callable[[], Iterable[bytes]]
+PrepareBodies: TypeAlias = Callable[[DeviceSet, Vendor], MakeBodies]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMeasurement:
+    """Seconds of one method to build the bodies of one case, the number of ids in them, and their digest."""
+
+    seconds: float
+    id_count: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,56 +70,62 @@ class EmitMeasurement:
 
 
 def measure_all(index_folder: Path, scratch: Path, runs: int, threads: int) -> list[EmitMeasurement]:
-    """Measure all audiences in all forms."""
-    index = DeviceIndex.open(index_folder, threads=threads)
-    ids = index.resolve("everyone").ids()
-    assert ids.str.len_bytes().unique().to_list() == [36]
-    base = duckdb.connect(config={"threads": threads})
-    base.execute("set enable_progress_bar = false")
-    everyone = ids.to_frame().with_row_index("row").to_arrow()  # noqa: F841  # DuckDB finds it by its name
-    base.execute("create table ids as select row, token from everyone")
+    """Measure all audiences in all forms; every method must build the same bodies."""
+    memory = {
+        method: run_in_process(measure_memory, method, index_folder, scratch, runs, threads, threads=threads)
+        for method in METHODS
+    }
+    disk = run_in_process(measure_disk, index_folder, scratch, runs, threads, threads=threads)
     return [
-        _measure_case(index, (audience, form), ids, base, scratch, runs)
-        for audience in AUDIENCES
-        for form in VENDOR_BY_FORM
+        _join_methods(case, {name: by_case[case] for name, by_case in memory.items()}, disk[case]) for case in CASES
     ]
 
 
-def _measure_case(
-    index: DeviceIndex, case: tuple[str, str], ids: pl.Series, connection: Any, scratch: Path, runs: int
+def _join_methods(
+    case: tuple[str, str], memory: dict[str, MemoryMeasurement], disk_seconds: dict[str, float]
 ) -> EmitMeasurement:
-    device_set, vendor = index.resolve(AUDIENCES[case[0]]), get_vendor(VENDOR_BY_FORM[case[1]])
-    methods = dict(_body_makers(device_set, vendor, ids, connection))
-    assert len({_hash_bodies(bodies()) for bodies in methods.values()}) == 1, case
-    times = fastest_times([lambda bodies=bodies: _consume_bodies(bodies()) for bodies in methods.values()], runs)
-    disk_times = _time_on_disk(index, case, methods[BASELINE_METHOD], scratch, runs)
-    disk_seconds = dict(zip((OUR_METHOD, BASELINE_METHOD), disk_times, strict=True))
-    return EmitMeasurement(*case, len(device_set), dict(zip(methods, times, strict=True)), disk_seconds)
+    digests = {name: measured.digest for name, measured in memory.items()}
+    assert len(set(digests.values())) == 1, (case, digests)
+    seconds = {name: measured.seconds for name, measured in memory.items()}
+    return EmitMeasurement(*case, memory[OUR_METHOD].id_count, seconds, disk_seconds)
 
 
-def _body_makers(
-    device_set: DeviceSet, target: Vendor, ids: pl.Series, connection: Any
-) -> Iterator[tuple[str, MakeBodies]]:
-    """Yield each method with a function that builds the bodies."""
-    template = learn_template(target.target_ids, target.max_ids)
-    assert template is not None
-    rows = device_set.global_rows()
-    parts = template.prefix.decode(), template.separator.decode(), template.suffix.decode()
-    yield OUR_METHOD, lambda: iter_json_bodies(device_set, target.name)
-    yield (
-        BASELINE_METHOD,
-        lambda: (
-            orjson.dumps(target.target_ids(chunk.to_list()))
-            for chunk in _slice_ids(device_set.ids(target.name), target.max_ids)
-        ),
-    )
-    yield "Polars", lambda: _join_with_polars(device_set.ids(target.name), target.max_ids, parts)
-    yield "numpy", _join_with_numpy(ids, rows, target.max_ids, template)
-    yield "DuckDB", _join_with_duckdb(connection, rows, target.max_ids, parts)
+def measure_memory(
+    method: str, index_folder: Path, scratch: Path, runs: int, threads: int
+) -> dict[tuple[str, str], MemoryMeasurement]:
+    """Measure one method in memory, alone in its process."""
+    index = DeviceIndex.open(index_folder, threads=threads)
+    prepare = METHODS[method](index, scratch, threads)
+    return {case: _measure_bodies(index, case, prepare, runs) for case in CASES}
 
 
-def _slice_ids(ids: pl.Series, batch: int) -> Iterator[pl.Series]:
-    return (ids.slice(at, batch) for at in range(0, len(ids), batch))
+def _measure_bodies(index: DeviceIndex, case: tuple[str, str], prepare: PrepareBodies, runs: int) -> MemoryMeasurement:
+    device_set = index.resolve(AUDIENCES[case[0]])
+    make_bodies = prepare(device_set, get_vendor(VENDOR_BY_FORM[case[1]]))
+    digest = _hash_bodies(make_bodies())
+    (seconds,) = fastest_times([lambda: _consume_bodies(make_bodies())], runs)
+    return MemoryMeasurement(seconds, len(device_set), digest)
+
+
+def _prepare_index(index: DeviceIndex, scratch: Path, threads: int) -> PrepareBodies:
+    return lambda device_set, vendor: lambda: iter_json_bodies(device_set, vendor.name)
+
+
+def _prepare_lists(index: DeviceIndex, scratch: Path, threads: int) -> PrepareBodies:
+    return lambda device_set, vendor: lambda: _dump_lists(device_set, vendor)
+
+
+def _dump_lists(device_set: DeviceSet, vendor: Vendor) -> Iterator[bytes]:
+    for chunk in _slice_ids(device_set.ids(vendor.name), vendor.max_ids):
+        yield orjson.dumps(vendor.target_ids(chunk.to_list()))
+
+
+def _prepare_polars(index: DeviceIndex, scratch: Path, threads: int) -> PrepareBodies:
+    def prepare(device_set: DeviceSet, vendor: Vendor) -> MakeBodies:
+        parts = _split_template(vendor)
+        return lambda: _join_with_polars(device_set.ids(vendor.name), vendor.max_ids, parts)
+
+    return prepare
 
 
 def _join_with_polars(ids: pl.Series, batch: int, parts: tuple[str, str, str]) -> Iterator[bytes]:
@@ -112,27 +134,88 @@ def _join_with_polars(ids: pl.Series, batch: int, parts: tuple[str, str, str]) -
         yield f"{prefix}{chunk.str.join(separator).item()}{suffix}".encode()
 
 
-def _join_with_numpy(ids: pl.Series, rows: Any, batch: int, template: BodyTemplate) -> MakeBodies:
+def _slice_ids(ids: pl.Series, batch: int) -> Iterator[pl.Series]:
+    return (ids.slice(at, batch) for at in range(0, len(ids), batch))
+
+
+def _prepare_numpy(index: DeviceIndex, scratch: Path, threads: int) -> PrepareBodies:
     """Take rows from an array in which each id is followed by the separator."""
-    quoted = np.frombuffer(
-        (ids + template.separator.decode()).str.join("").item().encode(), f"V{36 + len(template.separator)}"
-    )
-    end = -len(template.separator)
-    starts = range(0, len(rows), batch)
-    return lambda: (template.fill(quoted[rows[at : at + batch]].tobytes()[:end]) for at in starts)
+    ids = _load_ids(index)
+    quote_ids = lru_cache(1)(lambda separator: _quote_ids(ids, separator))
+
+    def prepare(device_set: DeviceSet, vendor: Vendor) -> MakeBodies:
+        template = _find_template(vendor)
+        quoted, rows, batch = quote_ids(template.separator.decode()), device_set.global_rows(), vendor.max_ids
+        end, starts = -len(template.separator), range(0, len(rows), batch)
+        return lambda: (template.fill(quoted[rows[at : at + batch]].tobytes()[:end]) for at in starts)
+
+    return prepare
 
 
-def _join_with_duckdb(connection: Any, rows: Any, batch: int, parts: tuple[str, str, str]) -> MakeBodies:
+def _quote_ids(ids: pl.Series, separator: str) -> Any:
+    """Return an array of *ids*, each followed by *separator*; made in steps, so that no second copy is in memory."""
+    quoted = np.empty(len(ids), f"V{ID_LENGTH + len(separator)}")
+    for at in range(0, len(ids), QUOTED_AT_ONCE):
+        joined = (ids.slice(at, QUOTED_AT_ONCE) + separator).str.join("").item()
+        quoted[at : at + QUOTED_AT_ONCE] = np.frombuffer(joined.encode(), quoted.dtype)
+    return quoted
+
+
+def _prepare_duckdb(index: DeviceIndex, scratch: Path, threads: int) -> PrepareBodies:
+    connection = duckdb.connect(config={"threads": threads, "temp_directory": str(scratch / "duckdb")})
+    connection.execute("set enable_progress_bar = false")
+    everyone = _load_ids(index).to_frame().with_row_index("row").to_arrow()  # noqa: F841  # DuckDB finds it by its name
+    connection.execute("create table ids as select row, token from everyone")
+    return lambda device_set, vendor: _join_with_duckdb(connection, device_set, vendor)
+
+
+def _join_with_duckdb(connection: Any, device_set: DeviceSet, vendor: Vendor) -> MakeBodies:
+    """Join the ids of the audience beforehand. Bodies are made in steps, as all at once need 12 GB for 100 million."""
+    rows = device_set.global_rows()
     audience = pl.DataFrame({"row": rows, "position": np.arange(len(rows), dtype=np.uint32)}).to_arrow()  # noqa: F841
     connection.execute(
-        "create or replace table wanted as select row, position, token from audience join ids using (row)"
+        "create or replace table wanted as select position, token from audience join ids using (row) order by position"
     )
+    parts, step = _split_template(vendor), MAX_LINES_PER_FILE * vendor.max_ids
+    return lambda: _aggregate_bodies(connection, parts, vendor.max_ids, range(0, len(rows), step))
+
+
+def _aggregate_bodies(connection: Any, parts: tuple[str, str, str], batch: int, steps: range) -> Iterator[bytes]:
+    prefix, separator, suffix = parts
     select = (
-        "select ? || string_agg(token, ? order by position) || ? from wanted"
+        "select ? || string_agg(token, ? order by position) || ? from wanted where position >= ? and position < ?"
         f" group by position // {batch} order by position // {batch}"
     )
-    prefix, separator, suffix = parts
-    return lambda: (body.encode() for (body,) in connection.execute(select, [prefix, separator, suffix]).fetchall())
+    for at in steps:
+        bodies = connection.execute(select, [prefix, separator, suffix, at, at + steps.step]).fetchall()
+        yield from (body.encode() for (body,) in bodies)
+
+
+METHODS: dict[str, Callable[[DeviceIndex, Path, int], PrepareBodies]] = {
+    OUR_METHOD: _prepare_index,
+    BASELINE_METHOD: _prepare_lists,
+    "Polars": _prepare_polars,
+    "numpy": _prepare_numpy,
+    "DuckDB": _prepare_duckdb,
+}
+
+
+def _load_ids(index: DeviceIndex) -> pl.Series:
+    ids = index.resolve("everyone").ids()
+    assert ids.str.len_bytes().unique().to_list() == [ID_LENGTH]
+    return ids
+
+
+def _find_template(vendor: Vendor) -> BodyTemplate:
+    template = learn_template(vendor.target_ids, vendor.max_ids)
+    assert template is not None
+    return template
+
+
+def _split_template(vendor: Vendor) -> tuple[str, str, str]:
+    """Return what stands before, between and after the ids of a body."""
+    template = _find_template(vendor)
+    return template.prefix.decode(), template.separator.decode(), template.suffix.decode()
 
 
 def _hash_bodies(bodies: Iterable[bytes]) -> str:
@@ -147,15 +230,19 @@ def _consume_bodies(bodies: Iterable[bytes]) -> None:
         pass
 
 
-def _time_on_disk(
-    index: DeviceIndex, case: tuple[str, str], baseline: MakeBodies, scratch: Path, runs: int
-) -> list[float]:
+def measure_disk(index_folder: Path, scratch: Path, runs: int, threads: int) -> dict[tuple[str, str], dict[str, float]]:
+    """Measure `emit`, and lists with orjson written to files."""
+    index = DeviceIndex.open(index_folder, threads=threads)
+    return {case: _time_on_disk(index, case, scratch, runs) for case in CASES}
+
+
+def _time_on_disk(index: DeviceIndex, case: tuple[str, str], scratch: Path, runs: int) -> dict[str, float]:
     """Return the seconds to emit, and to write the bodies of the baseline; both must write the same."""
-    expr, vendor = parse(AUDIENCES[case[0]]), VENDOR_BY_FORM[case[1]]
-    by_ids = Plan(vendor, expr, (), expr, ())
+    expr, vendor = parse(AUDIENCES[case[0]]), get_vendor(VENDOR_BY_FORM[case[1]])
+    by_ids, device_set = Plan(vendor.name, expr, (), expr, ()), index.resolve(expr)
     calls = {
-        "ours": lambda folder: write_requests(by_ids, index, folder),
-        "baseline": lambda folder: _write_bodies(baseline(), folder),
+        OUR_METHOD: lambda folder: write_requests(by_ids, index, folder),
+        BASELINE_METHOD: lambda folder: _write_bodies(_dump_lists(device_set, vendor), folder),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(runs):
@@ -163,10 +250,10 @@ def _time_on_disk(
             start = time.perf_counter()
             call(scratch / name)
             times[name].append(time.perf_counter() - start)
-        assert _file_digests(scratch / "ours") == _file_digests(scratch / "baseline"), case
+        assert _file_digests(scratch / OUR_METHOD) == _file_digests(scratch / BASELINE_METHOD), case
         for name in calls:
             shutil.rmtree(scratch / name)
-    return [min(seconds) for seconds in times.values()]
+    return {name: min(seconds) for name, seconds in times.items()}
 
 
 def _write_bodies(bodies: Iterable[bytes], folder: Path) -> None:
@@ -219,9 +306,7 @@ def main() -> None:
     options = make_parser(__doc__, *OPTIONS).parse_args()
     with open_folder(options.folder) as folder, open_folder(None) as scratch:
         index_folder = prepare_index(folder, int(options.devices))
-        answers = run_in_process(
-            measure_all, index_folder, scratch, options.runs, options.threads, threads=options.threads
-        )
+        answers = measure_all(index_folder, scratch, options.runs, options.threads)
     results = {**describe_environment(), "runs": options.runs, "answers": [asdict(answer) for answer in answers]}
     save_json(results, options.json)
     print(format_report(answers))
