@@ -30,14 +30,23 @@ FIGURE_NAME = "growth.svg"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One benchmark, and its arguments."""
+    """One benchmark: the name of its section, its arguments, and its module if that has another name."""
 
     name: str
     arguments: Callable[[argparse.Namespace], list[str]]
+    module: str = ""
 
 
 def _in_folder(options: argparse.Namespace) -> list[str]:
-    return ["--devices", f"{options.devices}", "--folder", f"{options.folder / str(options.devices)}"]
+    return _in_folder_of(options.devices, options)
+
+
+def _in_largest_folder(options: argparse.Namespace) -> list[str]:
+    return _in_folder_of(max(options.growth), options)
+
+
+def _in_folder_of(count: int, options: argparse.Namespace) -> list[str]:
+    return ["--devices", f"{count}", "--folder", f"{options.folder / str(count)}"]
 
 
 def _for_regimes(options: argparse.Namespace) -> list[str]:
@@ -72,6 +81,8 @@ STEPS = (
     Step("sync", lambda options: []),  # at its own size, to which the limits of the vendors fit
     Step("scale", _for_scale),
     Step("threads", lambda options: ["--index", f"{options.folder / str(max(options.growth)) / INDEX_FOLDER}"]),
+    Step("emit_largest", lambda options: [*_in_largest_folder(options), "--runs", "1"], module="emit"),
+    Step("update_largest", _in_largest_folder, module="update"),
 )
 
 
@@ -79,7 +90,14 @@ def run_step(step: Step, options: argparse.Namespace) -> None:
     """Run *step*. Its files appear when it has ended well."""
     result, partial = options.results / f"{step.name}.json", options.results / f"{step.name}.json.partial"
     partial.unlink(missing_ok=True)
-    command = [sys.executable, "-m", f"benchmarks.{step.name}", *step.arguments(options), "--json", f"{partial}"]
+    command = [
+        sys.executable,
+        "-m",
+        f"benchmarks.{step.module or step.name}",
+        *step.arguments(options),
+        "--json",
+        f"{partial}",
+    ]
     print(f"{step.name}: {' '.join(command[1:])}", file=sys.stderr, flush=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:

@@ -29,6 +29,7 @@ from benchmarks.report import describe_environment, format_table, make_parser, o
 
 THREADS = 2
 CHANGES_FILE, TAGGED_FILE, REMOVED_FILE = "changes.parquet", "tagged.parquet", "gone.parquet"
+CHANGED_FOLDER = "changed devices"
 LATER = ["a second tenth", "a third", "a fourth", "a fifth"]
 FEW = 10  # devices of a small change
 
@@ -102,24 +103,30 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
         _measure_step("compacted", index, index.compact),
     ]
     peak = devices.peak_bytes()
-    fresh = DeviceIndex.build(_changed_table(folder), folder / "fresh.index", replace=True)
+    fresh = DeviceIndex.build(folder / CHANGED_FOLDER, folder / "fresh.index", replace=True)
     measurement = UpdateMeasurement(steps, peak, _measure_step("built anew", fresh, lambda: None))
     for name in ("changed.index", "fresh.index"):
         shutil.rmtree(folder / name)
     return measurement
 
 
-def _changed_table(folder: Path) -> pl.LazyFrame:
-    """Return the devices after all changes, as a table."""
+def write_changed_table(folder: Path) -> None:
+    """Write the devices after all changes as a table, part by part, so that a hundred million fit into memory."""
+    (folder / CHANGED_FOLDER).mkdir(exist_ok=True)
     changes = pl.concat(pl.scan_parquet(folder / name) for name in [CHANGES_FILE, *map(_later_file, LATER)])
     gone = pl.scan_parquet(folder / REMOVED_FILE)
-    remaining = pl.scan_parquet(folder / devices.TABLE_FOLDER).join(gone, on="registration_id", how="anti")
-    both = remaining.join(changes, on="registration_id", how="left", suffix="_new")
-    return both.select(
-        pl.all().exclude("version", "age", "version_new", "age_new"),
-        version=pl.coalesce("version_new", "version"),
-        age=pl.coalesce("age_new", "age"),
-    )
+    for part in sorted((folder / devices.TABLE_FOLDER).glob("*.parquet")):
+        remaining = (
+            pl.scan_parquet(part).join(gone, on="registration_id", how="anti").collect(engine="streaming").lazy()
+        )
+        changed = changes.join(remaining, on="registration_id", how="semi").collect(engine="streaming").lazy()
+        both = remaining.join(changed, on="registration_id", how="left", suffix="_new")
+        table = both.select(
+            pl.all().exclude("version", "age", "version_new", "age_new"),
+            version=pl.coalesce("version_new", "version"),
+            age=pl.coalesce("age_new", "age"),
+        )
+        table.collect().write_parquet(folder / CHANGED_FOLDER / part.name)
 
 
 def _measure_step(label: str, index: DeviceIndex, change: Callable[[], Any]) -> UpdateStep:
@@ -175,6 +182,7 @@ def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
     if not (folder / devices.TABLE_FOLDER).is_dir():
         run_in_process(devices.generate_table, folder, count, threads=THREADS)
     run_in_process(write_changes, folder, threads=THREADS)
+    run_in_process(write_changed_table, folder, threads=THREADS)
     measurement = run_in_process(measure_changes, folder, threads=THREADS)
     last = measurement.steps[-1].answers
     assert last == measurement.rebuilt.answers, f"{last} are not {measurement.rebuilt.answers}"
