@@ -42,6 +42,17 @@ def test_words_are_what_was_written_last(missing, before, after):
         assert copied.serialize() == expected.serialize(), "a container has another form than that of its rows"
 
 
+@given(sizes=st.lists(st.integers(1, 2 * CONTAINER_WORDS), min_size=1, max_size=5))
+def test_resized_words_have_no_row_after_the_last_word(sizes):
+    viewed = ViewedWords(2 * CONTAINER_WORDS)
+    for size in sizes:
+        viewed.words[:] = ~np.uint64(0)
+        viewed.resize(size)
+        viewed.words[:] = ~np.uint64(0)
+        assert viewed.count() == 64 * size
+        assert viewed.list_rows().tolist() == list(range(64 * size))
+
+
 @pytest.mark.parametrize("beyond", [0, LISTED_BEYOND, LISTED_BEYOND + 1])
 def test_a_function_that_writes_too_far_lists_no_rows(beyond, monkeypatch):
     write = load_view_lister()

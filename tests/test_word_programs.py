@@ -20,6 +20,7 @@ from audience.index.query.word_expressions import find_program
 from audience.index.storage import thresholds, word_programs
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import RowSetCache
+from audience.index.storage.croaring import CONTAINER_WORDS
 from audience.index.storage.detached import detach_snapshot
 from audience.language.ast import Everyone, Nobody, Tag, bare
 
@@ -299,3 +300,21 @@ def test_words_are_planned(indexes, monkeypatch):
         assert shard.cache.find_words(plan.keys) is not None
         assert [step.operation.__name__ for step in plan.program.steps][:2] == ["invert", "bitwise_and"]
         assert len(plan.tag_rows) == 2
+
+
+def test_buffers_of_many_lengths_take_bounded_memory(monkeypatch):
+    monkeypatch.setattr(word_programs, "MAX_KEPT_BYTES", 60_000)
+    kept = word_programs._Kept()
+    for containers in (1, 2, 3, 1, 2, 3):
+        length = containers * CONTAINER_WORDS - 7
+        buffers = kept.take_buffers(2, length)
+        assert [len(buffer.words) for buffer in buffers] == [length] * 2
+        assert buffers[0] is not buffers[1]
+    assert list(kept.buffers) == [3], "the last buffers are kept whatever they take, and no others beyond the bound"
+
+
+def test_a_buffer_is_used_again_for_other_lengths_of_as_many_containers():
+    kept = word_programs._Kept()
+    (first,) = kept.take_buffers(1, CONTAINER_WORDS)
+    assert kept.take_buffers(1, CONTAINER_WORDS - 1)[0] is first
+    assert kept.take_buffers(1, CONTAINER_WORDS + 1)[0] is not first

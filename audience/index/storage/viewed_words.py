@@ -66,6 +66,19 @@ class ViewedWords:
         view = _load_view() if size else None
         self._view = None if view is None else view(memory)  # the words are kept for as long as it is
 
+    def resize(self, size: int) -> None:
+        """Make the words *size*, of as many containers as before; what they were is lost.
+
+        >>> viewed = ViewedWords(CONTAINER_WORDS)
+        >>> viewed.words[:] = 1
+        >>> viewed.resize(10)
+        >>> viewed.words[:] = 1
+        >>> viewed.count()
+        10
+        """
+        self._containers[size:] = 0
+        self.words = self._containers[:size]
+
     def count(self) -> int:
         """Return the number of bits that are set."""
         if self._view is None:

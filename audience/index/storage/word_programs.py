@@ -12,6 +12,7 @@ steps are taken. Operands are read once, and no memory is allocated for intermed
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,34 +20,46 @@ from typing import NamedTuple
 
 from audience.index.storage.bitmaps import BitMap, RowNumbers, RowSet
 from audience.index.storage.cache import CacheKey
-from audience.index.storage.croaring import Words, choose_block
+from audience.index.storage.croaring import CONTAINER_WORDS, Words, choose_block
 from audience.index.storage.viewed_words import ViewedWords
 from audience.lazy_imports import np
 
 BUFFER_WORDS = 13 << 14  # of all buffers together: each of a threshold takes 128 KB; half of it and twice are slower
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 16
-MAX_KEPT_LENGTHS = 4
+MAX_KEPT_BYTES = 16 << 20  # of a thread
 
 
 class _Kept(threading.local):
-    """Memory that each thread uses again: new memory costs as much as some steps."""
+    """Memory that each thread uses again: new memory costs as much as some steps.
+
+    Shards that have lost rows are of many lengths, but of few numbers of containers.
+    """
 
     def __init__(self) -> None:
-        self.buffers: dict[int, list[ViewedWords]] = {}  # by length
+        self.buffers: OrderedDict[int, list[ViewedWords]] = OrderedDict()  # by container count, the last used last
 
     def take_buffers(self, count: int, length: int) -> list[ViewedWords]:
         """Return *count* buffers of *length* words, or more, to overwrite."""
-        buffers = self.buffers.get(length)
-        if buffers is None:
-            if len(self.buffers) >= MAX_KEPT_LENGTHS:
-                self.buffers.clear()
-            buffers = self.buffers[length] = []
-        while len(buffers) < count:
-            buffers.append(ViewedWords(length))
+        container_count = -(-length // CONTAINER_WORDS)
+        buffers = self.buffers.setdefault(container_count, [])
+        self.buffers.move_to_end(container_count)
+        if len(buffers) < count:
+            buffers += [ViewedWords(length) for _ in range(count - len(buffers))]
+            self._drop_oldest()
+        for buffer in buffers:
+            if len(buffer.words) != length:
+                buffer.resize(length)
         return buffers
 
+    def _drop_oldest(self) -> None:
+        """Drop the buffers that were not used for longest, except the last ones, if all take too much memory."""
+        nbytes = sum(buffer.nbytes for buffers in self.buffers.values() for buffer in buffers)
+        while nbytes > MAX_KEPT_BYTES and len(self.buffers) > 1:
+            _, dropped = self.buffers.popitem(last=False)
+            nbytes -= sum(buffer.nbytes for buffer in dropped)
 
-_KEPT = _Kept()
+
+_BUFFERS, _RESULTS = _Kept(), _Kept()  # of intermediate results; of rows that are listed
 
 
 class Value(NamedTuple):
@@ -319,7 +332,7 @@ def count_rows(program: WordProgram, operands: Sequence[ViewedWords], row_count:
     if steps:
         size = len(operands[0].words)
         length = program.choose_length(size)
-        buffers = _KEPT.take_buffers(program.buffer_count, length)
+        buffers = _BUFFERS.take_buffers(program.buffer_count, length)
         if length < size:
             counted = _count_blocks(program, operands, buffers, length)
             return row_count - counted if program.result.complemented else counted
@@ -352,7 +365,7 @@ def find_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowSet:
     size, slot = len(operands[0].words), program.result.slot
     assert slot is not None
     length = program.choose_length(size)
-    buffers = _KEPT.take_buffers(program.buffer_count, length)
+    buffers = _BUFFERS.take_buffers(program.buffer_count, length)
     if length == size:
         rows = _find_whole(program, [*operands, *buffers], slot)
     else:
@@ -365,10 +378,10 @@ def list_rows(program: WordProgram, operands: Sequence[ViewedWords]) -> RowNumbe
     size, slot = len(operands[0].words), program.result.slot
     assert slot is not None and not program.result.complemented
     length = program.choose_length(size)
-    buffers = _KEPT.take_buffers(program.buffer_count, length)
+    buffers = _BUFFERS.take_buffers(program.buffer_count, length)
     slots = [*operands, *buffers]
     if length < size:
-        return _find_blocks(program, slots, length, _KEPT.take_buffers(1, size)[0]).list_rows()
+        return _find_blocks(program, slots, length, _RESULTS.take_buffers(1, size)[0]).list_rows()
     take_steps(program.steps, [each.words for each in slots])
     return slots[slot].list_rows()
 
