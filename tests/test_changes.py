@@ -33,7 +33,7 @@ from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableE
 from audience.index.changes import compaction, session, tagging, update
 from audience.index.ingest import build, encode, row_order
 from audience.index.schema.columns import IdColumn
-from audience.index.storage import joined_shard
+from audience.index.storage import id_search, joined_shard
 from audience.index.storage.bitmaps import bitmap_to_rows
 from audience.index.storage.device_numbers import NumberSequence
 from audience.index.storage.layout import history_file
@@ -172,6 +172,8 @@ class IndexChanges(RuleBasedStateMachine):
         part=st.sampled_from([1, 3, 1 << 20]),
         max_deleted=st.sampled_from([0, 1 / 4, 1]),
         merge_limit=st.sampled_from([2, 1 << 18]),
+        searched=st.sampled_from([1, 2, session.SEARCHED_SHARDS]),
+        prefixed=st.sampled_from([1, id_search.MIN_PREFIXED]),
         min_gain=st.sampled_from([-math.inf, row_order.MIN_GAIN]),
         joined_rows=st.sampled_from([0, 5, joined_shard.MAX_JOINED_ROWS]),
         open_rows=st.sampled_from([0, joined_shard.MAX_DELETED_RATIO, 1]),
@@ -179,7 +181,20 @@ class IndexChanges(RuleBasedStateMachine):
         first=st.sampled_from([0, 2**32 - 5, 2**33 - 9]),
     )
     def build(
-        self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, joined_rows, open_rows, tokens, first
+        self,
+        devices,
+        shard,
+        bitmaps,
+        part,
+        max_deleted,
+        merge_limit,
+        searched,
+        prefixed,
+        min_gain,
+        joined_rows,
+        open_rows,
+        tokens,
+        first,
     ):
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", shard),
@@ -189,6 +204,8 @@ class IndexChanges(RuleBasedStateMachine):
             (tagging, "MAX_CHUNK_DEVICES", part),
             (session, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
             (session, "MIN_SHARED_DEVICES", merge_limit),
+            (session, "SEARCHED_SHARDS", searched),
+            (id_search, "MIN_PREFIXED", prefixed),
             (compaction, "MAX_DELETED_RATIO", max_deleted),
             (row_order, "MIN_GAIN", min_gain),
             (joined_shard, "MAX_JOINED_ROWS", joined_rows),

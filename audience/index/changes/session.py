@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import polars as pl
 
 from audience.errors import Problem, TableError
@@ -39,6 +40,7 @@ from audience.index.storage.snapshot import Snapshot
 from audience.progress import Progress
 
 MIN_SHARED_DEVICES = 1 << 13  # of a change that two threads share
+SEARCHED_SHARDS = 4  # in which many ids are looked for, before those that were found are left out
 MAX_INLINE_COMPACT_DEVICES = 1 << 13  # compaction of more devices takes a tenth of a second or more
 
 ItemT = TypeVar("ItemT")
@@ -154,11 +156,31 @@ def locate_ids(shards: Sequence[Shard], id_columns: Sequence[IdColumn], hashed: 
     Raises:
         TableError: An id names two devices.
     """
-    found = map_in_threads(lambda shard: _locate_in_shard(shard, id_columns, hashed), shards, len(hashed.ids))
-    matches = [(shard, rows) for shard, rows in zip(shards, found, strict=True) if len(rows)]
+    if len(id_columns) == 1 and len(hashed.ids) >= MIN_SHARED_DEVICES:
+        return _locate_many(shards, id_columns, hashed)
+    matches = _find_matches(shards, id_columns, hashed)
     if len(id_columns) > 1:
         _reject_ambiguous_ids(matches)
     return matches
+
+
+def _locate_many(shards: Sequence[Shard], id_columns: Sequence[IdColumn], hashed: HashedIds) -> list[ShardMatches]:
+    """Find the devices with one of many ids in one column, some shards at a time.
+
+    One device at most has an id of a column: one that was found is not looked for in the other shards.
+    """
+    matches: list[ShardMatches] = []
+    for start in range(0, len(shards), SEARCHED_SHARDS):
+        found = _find_matches(shards[start : start + SEARCHED_SHARDS], id_columns, hashed)
+        if found:
+            hashed = hashed.without(np.concatenate([rows["at"].to_numpy() for _, rows in found]))
+        matches += found
+    return matches
+
+
+def _find_matches(shards: Sequence[Shard], id_columns: Sequence[IdColumn], hashed: HashedIds) -> list[ShardMatches]:
+    found = map_in_threads(lambda shard: _locate_in_shard(shard, id_columns, hashed), shards, len(hashed.ids))
+    return [(shard, rows) for shard, rows in zip(shards, found, strict=True) if len(rows)]
 
 
 def _locate_in_shard(shard: Shard, id_columns: Sequence[IdColumn], hashed: HashedIds) -> pl.DataFrame:

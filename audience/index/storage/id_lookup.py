@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HashTable: TypeAlias = "NDArray[np.uint64]"
+Prefixes: TypeAlias = "NDArray[np.bool_]"
 
-ROW_BITS = 24
+HASH_BITS, ROW_BITS = 64, 24
+MAX_PREFIX_BITS = 25
+PREFIXED_ENTRIES = 1 << 15  # that are looked at together
+MAX_SCANNED = 8  # entries of a table for each hash, if the entries are read one after the other
 ROW_MASK = (1 << ROW_BITS) - 1
 HASH_MASK: Any = (1 << 64) - (1 << ROW_BITS)  # an integer, which is of the type of the table that it is used with
 MIXED_ENTRIES = 1 << 15  # that are mixed at a time
@@ -56,23 +60,64 @@ def rows_of_table(table: HashTable) -> NDArray[np.uint32]:
     return (table & ROW_MASK).astype(np.uint32)
 
 
-def find_candidate_rows(table: HashTable, hashes: HashTable) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Find the rows whose ids have one of *hashes*.
+def find_candidate_rows(
+    table: HashTable, hashes: HashTable, prefixes: Prefixes | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Find the rows whose ids have one of *hashes*, which rise.
+
+    Of many hashes, the *prefixes* leave out most entries of the table, which is faster than to search it for each hash.
 
     Returns:
         Two arrays of equal length: positions in *hashes*, and for each of them a row.
+
+    >>> table, hashes = np.array([1 << 24 | 2, 3 << 24 | 1], dtype=np.uint64), np.array([3 << 24], dtype=np.uint64)
+    >>> find_candidate_rows(table, hashes), find_candidate_rows(table, hashes, mark_prefixes(hashes))
+    ((array([0]), array([1], dtype=uint32)), (array([0]), array([1], dtype=uint32)))
     """
+    if prefixes is None or len(hashes) * MAX_SCANNED < len(table):
+        positions, places = _find_places(table, hashes)
+        return positions, rows_of_table(table[places])
+    entries = _select_entries(table, prefixes)
+    found, positions = _find_places(hashes, entries & HASH_MASK)
+    return positions, rows_of_table(entries[found])
+
+
+def mark_prefixes(hashes: HashTable) -> Prefixes:
+    """Return for each number of some bits, whether one of *hashes* begins with them: one in eight does, or fewer."""
+    bit_count = min(len(hashes).bit_length() + 3, MAX_PREFIX_BITS)
+    prefixes = np.zeros(1 << bit_count, dtype=np.bool_)
+    prefixes[(hashes >> np.uint64(HASH_BITS - bit_count)).view(np.int64)] = True
+    return prefixes
+
+
+def _select_entries(table: HashTable, prefixes: Prefixes) -> HashTable:
+    """Return the entries of *table* that begin as *prefixes* say, in blocks whose numbers stay in the cache."""
+    shift = np.uint64(HASH_BITS - len(prefixes).bit_length() + 1)
+    length = choose_block(PREFIXED_ENTRIES)
+    first_bits, is_marked = np.empty(length, dtype=np.uint64), np.empty(length, dtype=np.bool_)
+    parts = [no_hashes()]
+    for start in range(0, len(table), length):
+        entries = table[start : start + length]
+        size = len(entries)
+        np.right_shift(entries, shift, out=first_bits[:size])
+        prefixes.take(first_bits[:size].view(np.int64), out=is_marked[:size], mode="clip")  # none is clipped
+        parts.append(entries[is_marked[:size]])
+    return np.concatenate(parts)
+
+
+def _find_places(table: HashTable, hashes: HashTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return positions in *hashes*, and for each of them a place in *table* with that hash."""
     starts = np.searchsorted(table, hashes)
     positions = np.flatnonzero(_has_hashes(table, starts, hashes))
     starts = starts[positions]
     repeated = np.flatnonzero(_has_hashes(table, starts + 1, hashes[positions]))
     if not len(repeated):  # nearly always
-        return positions, rows_of_table(table[starts])
+        return positions, starts
     counts = np.ones(len(positions), dtype=np.int64)
     stops = np.searchsorted(table, hashes[positions[repeated]] | ROW_MASK, side="right")
     counts[repeated] = stops - starts[repeated]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(positions, counts), rows_of_table(table[np.repeat(starts, counts) + within])
+    return np.repeat(positions, counts), np.repeat(starts, counts) + within
 
 
 def _has_hashes(table: HashTable, places: NDArray[np.int64], hashes: HashTable) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from audience.index.storage.sorted_hashes import find_common_hashes, find_duplic
 from audience.language.ast import Ids
 from audience.language.attribute_names import UNTYPED
 
+MIN_PREFIXED = 1 << 16  # hashes that are looked for by what they begin with
 POSITION_BITS = 32  # of an id among those that are looked for, below its row
 MATCH_SCHEMA = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
@@ -35,9 +36,29 @@ class HashedIds:
         return sort_hashes(id_column.hash_ids(self.ids))
 
     @cached_property
+    def prefixes(self) -> id_lookup.Prefixes:
+        """Return what the hashes begin with."""
+        return id_lookup.mark_prefixes(self.in_order[0])
+
+    @cached_property
     def matrix(self) -> NDArray[np.void] | None:
         """Return the ids as byte strings of one width; None if their widths differ."""
         return arrow_file.as_fixed_width(polars_bridge.series_to_arrow(self.ids))
+
+    def without(self, places: NDArray[np.uint32]) -> "HashedIds":
+        """Return the ids that are not at *places*. Those that are left keep their own places.
+
+        >>> left = HashedIds(pl.Series(["a", "b", "c"])).without(np.array([1], dtype=np.uint32))
+        >>> sorted(left.in_order[1].tolist())
+        [0, 2]
+        """
+        hashes, order = self.in_order
+        is_left = np.ones(len(self.ids), dtype=np.bool_)
+        is_left[places] = False
+        kept = is_left[order]
+        left = HashedIds(self.ids)
+        vars(left).update(in_order=(hashes[kept], order[kept]), prefixes=self.prefixes, matrix=self.matrix)
+        return left
 
     def are_distinct(self) -> bool:
         """Return whether no two ids are equal; ids are compared only where hashes are equal."""
@@ -73,7 +94,8 @@ def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFra
     if not len(table) or not len(ids):
         return no_matches
     hashes, order = hashed.in_order
-    positions, rows = id_lookup.find_candidate_rows(table, hashes)
+    prefixes = hashed.prefixes if len(hashes) >= MIN_PREFIXED else None
+    positions, rows = id_lookup.find_candidate_rows(table, hashes, prefixes)
     if not len(rows):
         return no_matches
     rows, positions = _sort_by_row(rows, positions)
