@@ -1,6 +1,7 @@
 """Update the devices of an index from a table."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from audience.index.changes.session import (
     map_in_threads,
 )
 from audience.index.ingest.bad_rows import open_bad_row_log
-from audience.index.ingest.build import reject_duplicate_ids, reject_shared_tags
+from audience.index.ingest.build import MAX_SHARD_DEVICES, reject_duplicate_ids, reject_shared_tags
 from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.decode import decode_rows, new_categories, reject_mixed_numbers, to_categorical
 from audience.index.ingest.duplicates import absorb_earlier_rows, combine_rows
@@ -39,7 +40,7 @@ from audience.index.storage.write_lock import lock_for_update
 from audience.language.suggest import did_you_mean
 from audience.progress import Progress
 
-MAX_CHUNK_DEVICES = 1 << 20  # devices of the table that are in memory at once
+MAX_CHUNK_DEVICES = MAX_SHARD_DEVICES  # devices of the table that are merged at once
 
 
 def update_devices(
@@ -123,32 +124,50 @@ def _write_devices(
     columns: Sequence[Column],
     duplicates: Duplicates,
 ) -> tuple[list[Shard], list[Shard], int]:
-    """Write the devices of *table* to new shards, one for each chunk.
+    """Write the devices of *table* to new shards, one for each chunk, while the next chunk is merged.
 
     Returns:
         The old shards without the devices that changed, the new shards, and the number of devices that changed.
     """
     old_shards, new_shards, changed = session.shards, list[Shard](), 0
-    for first_row, chunk in table.iter_chunks(MAX_CHUNK_DEVICES):
-        session.progress("updating devices", first_row, table.row_count)
-        devices = combine_rows(_join_memory(chunk), key_column, duplicates)
-        table.counts.duplicates += len(chunk[key_column]) - len(devices[key_column])
-        hashed = _hash_keys(devices, key_column, first_row)
-        earlier: list[ShardMatches] = []
-        if duplicates != "refuse":
-            earlier = locate_ids(new_shards, [key_column.id_column], hashed)
-            table.counts.duplicates += sum(len(rows) for _, rows in earlier)
-            devices, _, _ = absorb_earlier_rows(devices, key_column, new_shards, duplicates)
-            hashed = HashedIds(devices[key_column])
-            earlier = locate_ids(new_shards, [key_column.id_column], hashed)
-        matches = locate_ids(old_shards, [key_column.id_column], hashed)
-        changed += sum(len(rows) for _, rows in matches)
-        known = [*matches, *earlier]
-        numbers = _assign_numbers(known, len(devices[key_column]), session.numbers)
-        written = session.write_new_shard(_merge_devices(devices, key_column, known, columns), numbers)
-        new_shards = [*delete_rows(new_shards, earlier), written]
-        old_shards = delete_rows(old_shards, matches)
+    writing = list[Future[Shard]]()  # at most one, so that two chunks are in memory
+    with ThreadPoolExecutor(1) as writer:
+        for first_row, chunk in table.iter_chunks(MAX_CHUNK_DEVICES):
+            session.progress("updating devices", first_row, table.row_count)
+            devices = combine_rows(_join_memory(chunk), key_column, duplicates)
+            table.counts.duplicates += len(chunk[key_column]) - len(devices[key_column])
+            hashed = _hash_keys(devices, key_column, first_row)
+            earlier: list[ShardMatches] = []
+            if duplicates != "refuse":
+                new_shards += [written.result() for written in writing]
+                writing.clear()
+                devices, earlier = _absorb_earlier(devices, hashed, table, key_column, new_shards, duplicates)
+                hashed = HashedIds(devices[key_column])
+            matches = locate_ids(old_shards, [key_column.id_column], hashed)
+            changed += sum(len(rows) for _, rows in matches)
+            known = [*matches, *earlier]
+            numbers = _assign_numbers(known, len(devices[key_column]), session.numbers)
+            merged = _merge_devices(devices, key_column, known, columns)
+            old_shards = delete_rows(old_shards, matches)
+            new_shards = delete_rows(new_shards, earlier) + [written.result() for written in writing]
+            writing = [writer.submit(session.write_new_shard, merged, numbers)]
+        new_shards += [written.result() for written in writing]
     return old_shards, new_shards, changed
+
+
+def _absorb_earlier(
+    devices: DeviceTable,
+    hashed: HashedIds,
+    table: SourceTable,
+    key_column: Column,
+    new_shards: Sequence[Shard],
+    duplicates: Duplicates,
+) -> tuple[DeviceTable, list[ShardMatches]]:
+    """Return *devices* with what earlier rows of the table say of them, and these rows in *new_shards*."""
+    repeated = locate_ids(new_shards, [key_column.id_column], hashed)
+    table.counts.duplicates += sum(len(rows) for _, rows in repeated)
+    absorbed, _, _ = absorb_earlier_rows(devices, key_column, new_shards, duplicates)
+    return absorbed, locate_ids(new_shards, [key_column.id_column], HashedIds(absorbed[key_column]))
 
 
 def _join_memory(chunk: DeviceTable) -> DeviceTable:
