@@ -43,6 +43,7 @@ VENDOR_BY_FORM = {"an array": "engagelab", "commas": "emas"}
 CASES = tuple((audience, form) for form in VENDOR_BY_FORM for audience in AUDIENCES)
 OUR_METHOD, BASELINE_METHOD = "the index", "list + orjson"
 ID_LENGTH = 36
+MIN_TIMED_IDS = 5_000_000  # in all runs of a case
 QUOTED_AT_ONCE = 1_000_000  # ids that become rows of numpy in one step
 
 MakeBodies: TypeAlias = Callable[[], Iterable[bytes]]
@@ -103,8 +104,13 @@ def _measure_bodies(index: DeviceIndex, case: tuple[str, str], prepare: PrepareB
     device_set = index.resolve(AUDIENCES[case[0]])
     make_bodies = prepare(device_set, get_vendor(VENDOR_BY_FORM[case[1]]))
     digest = _hash_bodies(make_bodies())
-    (seconds,) = fastest_times([lambda: _consume_bodies(make_bodies())], runs)
+    (seconds,) = fastest_times([lambda: _consume_bodies(make_bodies())], _count_runs(runs, len(device_set)))
     return MemoryMeasurement(seconds, len(device_set), digest)
+
+
+def _count_runs(runs: int, id_count: int) -> int:
+    """Return *runs*, or more for few ids: other work disturbs a short run as much as a long one."""
+    return max(runs, MIN_TIMED_IDS // max(id_count, 1))
 
 
 def _prepare_index(index: DeviceIndex, scratch: Path, threads: int) -> PrepareBodies:
@@ -245,8 +251,9 @@ def _time_on_disk(index: DeviceIndex, case: tuple[str, str], scratch: Path, runs
         BASELINE_METHOD: lambda folder: _write_bodies(_dump_lists(device_set, vendor), folder),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(runs):
+    for _ in range(_count_runs(runs, len(device_set))):
         for name, call in calls.items():
+            os.sync()  # what was written before is not part of it
             start = time.perf_counter()
             call(scratch / name)
             times[name].append(time.perf_counter() - start)
