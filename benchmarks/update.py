@@ -105,7 +105,7 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
     peak = devices.peak_bytes()
     fresh = DeviceIndex.build(folder / CHANGED_FOLDER, folder / "fresh.index", replace=True)
     measurement = UpdateMeasurement(steps, peak, _measure_step("built anew", fresh, lambda: None))
-    for name in ("changed.index", "fresh.index"):
+    for name in ("changed.index", "fresh.index", CHANGED_FOLDER):
         shutil.rmtree(folder / name)
     return measurement
 

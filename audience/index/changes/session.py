@@ -169,11 +169,11 @@ def _locate_many(shards: Sequence[Shard], id_columns: Sequence[IdColumn], hashed
 
     One device at most has an id of a column: one that was found is not looked for in the other shards.
     """
-    matches: list[ShardMatches] = []
+    matches, found = list[ShardMatches](), list[ShardMatches]()
     for start in range(0, len(shards), SEARCHED_SHARDS):
-        found = _find_matches(shards[start : start + SEARCHED_SHARDS], id_columns, hashed)
         if found:
             hashed = hashed.without(np.concatenate([rows["at"].to_numpy() for _, rows in found]))
+        found = _find_matches(shards[start : start + SEARCHED_SHARDS], id_columns, hashed)
         matches += found
     return matches
 

@@ -83,7 +83,10 @@ def find_candidate_rows(
 
 
 def mark_prefixes(hashes: HashTable) -> Prefixes:
-    """Return for each number of some bits, whether one of *hashes* begins with them: one in eight does, or fewer."""
+    """Return for each number of some bits whether one of *hashes* begins with it: few do, as there are eight a hash.
+
+    Of more than four million hashes there are fewer, so that the numbers stay within 32 MB.
+    """
     bit_count = min(len(hashes).bit_length() + 3, MAX_PREFIX_BITS)
     prefixes = np.zeros(1 << bit_count, dtype=np.bool_)
     prefixes[(hashes >> np.uint64(HASH_BITS - bit_count)).view(np.int64)] = True

@@ -60,8 +60,7 @@ class ViewedWords:
         whole = -(-size // CONTAINER_WORDS) * CONTAINER_WORDS
         memory = _allocate(whole)
         self._containers: Words = memory[: 8 * whole].view(np.uint64)
-        self._containers[size:] = 0
-        self.words = self._containers[:size]
+        self.resize(size)
         self.nbytes = len(memory)
         view = _load_view() if size else None
         self._view = None if view is None else view(memory)  # the words are kept for as long as it is
