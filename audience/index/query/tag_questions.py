@@ -25,6 +25,7 @@ from audience.index.query.tag_trees import (
     list_terms,
 )
 from audience.index.query.word_expressions import find_program
+from audience.index.storage.bitmap_forms import BitmapForm
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY, BitMap
 from audience.index.storage.shard import Operand, Shard
 from audience.index.storage.thresholds import are_merged_at_once
@@ -43,6 +44,10 @@ NO_GAINS = WordGains(0.0, 0.0, 0.0)
 MIN_CHAINED, MAX_SMALL, SMALL_CONTAINER_NS = 3, 16, 160.0  # operands, and what a container of small ones costs
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
 FILLED = 0.8  # of what dense operands cost that fill all containers: they are in the cache of the processor
+CHAINED_ROW_NS = 1.0  # of the rows in arrays, or runs, of a union to which the next small operand is added
+UNITED_CONTAINER_NS, UNITED_ROW_NS = 600.0, 0.5  # of arrays that are united with several others at once
+MAX_MERGED_ROWS, MERGED_ROW_NS = 1_024, 6.0  # of arrays in a container; CRoaring sets bits of words for more
+SHRUNK_CONTAINER_NS = 1_600.0  # to make an array of such words again
 
 
 class TagQuestion(NamedTuple):
@@ -153,8 +158,9 @@ def _estimate_costs(
         cost = _estimate_chain(chain, shard)
         return cost, cost
     costs = [operand.cost for operand in operands]
+    united = _estimate_unions(tree.tree, operands, shard)
     found = _estimate_cost(tree, operands, costs, 1.0) + _estimate_arrays(tree.tree, operands, shard)
-    return found, _estimate_cost(tree, operands, costs, count_factor(tree.tree))
+    return found + united, _estimate_cost(tree, operands, costs, count_factor(tree.tree)) + united
 
 
 def _estimate_cost(tree: TagTree, operands: Sequence[Operand], costs: Sequence[float], factor: float) -> float:
@@ -184,6 +190,39 @@ def _estimate_arrays(tree: Tree, operands: Sequence[Operand], shard: Shard) -> f
         share = operands[term].cardinality / max(shard.row_count, 1)
         rows *= 1 - share if term in tree.subtracted else share
     return rows * EXTRACTED_ROW_NS if rows <= dense * MAX_ARRAY_CARDINALITY else 0.0
+
+
+def _estimate_unions(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:
+    """Return the estimated time that unions of three or more stored bitmaps take beside reading them."""
+    if isinstance(tree, int):
+        return 0.0
+    terms = list_terms(tree)
+    cost = sum([_estimate_unions(term, operands, shard) for term in terms])
+    if isinstance(tree, Union) and len(terms) > 2:
+        stored = [operands[term] for term in terms if isinstance(term, int)]
+        forms = [shard.load_form(operand.tag_row) for operand in stored if operand.tag_row >= 0]
+        cost += _estimate_union(forms, -(-shard.row_count // CONTAINER_ROWS))
+    return cost
+
+
+def _estimate_union(forms: Sequence[BitmapForm], container_count: int) -> float:
+    """Return the estimated time of a union of bitmaps at once, beside reading them.
+
+    CRoaring merges arrays of few rows row by row. For more rows it sets bits of words, which become an array again
+    if they are not too many. Containers that one operand alone has are copied.
+    """
+    rows, containers = sum([form.array_rows for form in forms]), sum([form.container_count for form in forms])
+    united = min(containers, container_count)
+    if not united:
+        return 0.0
+    shared = min(containers / united - 1, 1.0)
+    arrays_alone = 1 - min(max([form.container_count - form.array_containers for form in forms]) / united, 1.0)
+    cost = united * UNITED_CONTAINER_NS + rows * UNITED_ROW_NS
+    if rows <= united * MAX_MERGED_ROWS:
+        cost += arrays_alone * rows * MERGED_ROW_NS
+    elif rows <= united * MAX_ARRAY_CARDINALITY:
+        cost += arrays_alone * united * SHRUNK_CONTAINER_NS
+    return shared * cost
 
 
 def _estimate_share(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:
@@ -256,11 +295,18 @@ def _rank_filling(operand: Operand) -> tuple[int, int]:
 
 
 def _estimate_chain(operands: Sequence[Operand], shard: Shard) -> float:
-    """Return what a union of independent *operands* costs until its containers are full: the others are not read."""
-    missing, cost = 1.0, 0.0
+    """Return what a union of independent *operands* costs until its containers are full: the others are not read.
+
+    Of small ones, the arrays and runs that are united so far are read again with each operand.
+    """
+    missing, cost, united, reread = 1.0, 0.0, 0, 0
     for operand in operands:
         missing *= 1 - operand.cardinality / max(shard.row_count, 1)
         cost += operand.cost
         if missing < FULL:
             return cost * FILLED
-    return cost
+        reread += united
+        if operand.tag_row >= 0:
+            form = shard.load_form(operand.tag_row)
+            united += form.array_rows + form.run_count
+    return cost + reread * CHAINED_ROW_NS
