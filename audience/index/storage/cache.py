@@ -57,13 +57,13 @@ class RowSetCache:
     def find_words(self, keys: Sequence[CacheKey]) -> list[ViewedWords] | None:
         """Return the cached words of several stored bitmaps, or None if those of one are not cached.
 
-        Each key is a shard and a row of its tags file; to make six of them takes as long as to look them up.
+        Each key is a shard and a row of its tags file; to make six of them takes as long as to look them up. No lock is
+        taken, as words are only read and marked. What another thread drops meanwhile keeps its mark for the next time.
         """
-        with self._lock:
-            found = list(map(self._entries.get, keys))
-            if None in found:
-                return None
-            self._marked.update(keys)
+        found = list(map(self._entries.get, keys))
+        if None in found:
+            return None
+        self._marked.update(keys)
         return found  # type: ignore[return-value]  # the keys are those of words
 
     def holds(self, shard: str, key: Expr | int) -> bool:

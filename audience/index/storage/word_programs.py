@@ -329,6 +329,10 @@ def count_rows(program: WordProgram, operands: Sequence[ViewedWords], row_count:
     """Return the number of rows, out of *row_count* that are not deleted, in the result of *program*."""
     steps, counts = program.counted
     slots = operands
+    if not steps and len(counts) == 1:  # most often: the two operands of an AND
+        _, left, right = counts[0]
+        counted = operands[left].count_shared(operands[right])
+        return row_count - counted if program.result.complemented else counted
     if steps:
         size = len(operands[0].words)
         length = program.choose_length(size)
