@@ -24,8 +24,12 @@ def find_tree_rows(question: TagQuestion, shard: Shard, note: thresholds.Note | 
 
 def combine_bitmaps(question: TagQuestion, shard: Shard, note: thresholds.Note | None = None) -> BitMap:
     """Return the rows in the tree of *question*, as `find_tree_rows`; if it is complemented, they do not match."""
+    steps = question.steps.finding
+    if len(steps) == 1 and (operation := steps[0].operation) is not None:  # most often: two tags
+        _, left, right = steps[0]
+        return operation(question.bitmaps[left], question.bitmaps[right])  # type: ignore[index]  # it has two operands
     places = question.bitmaps.copy()
-    is_left = _take_steps(question.steps.finding, places, question, shard, note)
+    is_left = _take_steps(steps, places, question, shard, note)
     return places[question.steps.found if is_left else -1]
 
 
