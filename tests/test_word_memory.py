@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audience.index.storage import word_memory
 
-SLOT, PAGE = word_memory.MAX_BYTES, word_memory.PAGE_BYTES
+SLOT, SLAB_SLOTS, PAGE = word_memory.MAX_BYTES, word_memory.SLAB_SLOTS, word_memory.HUGE_PAGE_BYTES
 SIZES = (SLOT, 1_000, 100_000, 1 << 17, (1 << 17) + 1_025, 400_000)
 has_slots = pytest.mark.skipif(
     word_memory.HUGE_PAGES is None or word_memory.UNUSED is None, reason="the system has no huge pages"
@@ -39,7 +39,7 @@ def slabs(monkeypatch):
     return max(slabs.values(), key=attrgetter("slot_bytes"))
 
 
-def _fill_slots(count):
+def fill_slots(count):
     held = [word_memory.allocate(SLOT) for _ in range(count)]
     for each in held:
         each[:] = 1
@@ -47,44 +47,51 @@ def _fill_slots(count):
 
 
 @has_slots
-def test_a_slot_is_free_when_no_part_of_it_is_used(slabs):
+def test_a_slot_is_free_when_no_part_of_it_is_used(slabs, monkeypatch):
+    monkeypatch.setattr(word_memory, "MAX_SPARE", 0)
     part = word_memory.allocate(SLOT)[100:200]
     part[:] = 7
-    address = part.ctypes.data - 100
-    others = [word_memory.allocate(SLOT) for _ in range(word_memory.SLAB_SLOTS - 1)]
-    for other in others:
-        other[:] = 0
-    assert slabs.count_slots() == (word_memory.SLAB_SLOTS, word_memory.SLAB_SLOTS)
+    others = fill_slots(SLAB_SLOTS - 1)
+    assert slabs.count_slots() == (SLAB_SLOTS, SLAB_SLOTS)
     assert part.tolist() == [7] * 100
     del part
     gc.collect()
-    assert slabs.count_slots() == (word_memory.SLAB_SLOTS - 1, word_memory.SLAB_SLOTS)
-    again = word_memory.allocate(SLOT)
-    assert again.ctypes.data == address
-    assert slabs.count_slots() == (word_memory.SLAB_SLOTS, word_memory.SLAB_SLOTS)
-    assert {other.ctypes.data % 4_096 for other in others} != {others[0].ctypes.data % 4_096}
+    assert slabs.count_slots() == (SLAB_SLOTS - 1, SLAB_SLOTS)
+    assert len({other.ctypes.data % 4_096 for other in others}) > 1
 
 
 @has_slots
-@given(st.sampled_from(sorted(word_memory._SLABS)), st.permutations(range(word_memory.SLAB_SLOTS)))
+def test_pages_of_which_a_part_is_used_are_kept(slabs, monkeypatch):
+    """Words that take a slot after others find what these wrote: the system was given nothing."""
+    monkeypatch.setattr(word_memory, "MAX_SPARE", 0)
+    held = fill_slots(SLAB_SLOTS)
+    for number in range(SLAB_SLOTS - 1):  # the last one has a page of its own
+        held[number] = None
+        held[number] = word_memory.allocate(SLOT)
+        assert held[number].all()
+
+
+@has_slots
+@given(st.sampled_from(sorted(word_memory._SLABS)), st.permutations(range(SLAB_SLOTS)))
 @settings(max_examples=20)
 def test_pages_without_used_words_are_given_back(size, order):
     """Used words keep what was written, also in pages of which other words had a part."""
     slabs = word_memory._Slabs(word_memory._SLABS[size].slot_bytes)
-    held = dict(enumerate(slabs.take(size + word_memory.HEADER_BYTES) for _ in range(word_memory.SLAB_SLOTS)))
-    for number, memory in held.items():
-        memory[:] = number + 1
+    slabs._give_back = slabs._free_slot  # at once, without a spare one
+    held = dict(enumerate([slabs.take(size + word_memory.HEADER_BYTES) for _ in range(SLAB_SLOTS)]))
+    for number in held:
+        held[number][:] = number + 1
     (slab,) = slabs._slabs
-    base = np.frombuffer(slab.memory, dtype=np.uint8)
-    pages = range(-base.ctypes.data % PAGE, len(base) - PAGE, PAGE)
-    del memory
+    pages = np.frombuffer(slab.memory, dtype=np.uint8)[slab.start :]
+    pages = pages[: len(pages) // PAGE * PAGE].reshape(-1, PAGE)
+    assert pages.ctypes.data % PAGE == 0
     for number in order[:-1]:
         del held[number]
         assert all((memory == number + 1).all() for number, memory in held.items())
-        for page in pages:
-            slots = range(page // slabs.slot_bytes, (page + PAGE - 1) // slabs.slot_bytes + 1)
+        for page in range(-(-SLAB_SLOTS * slabs.slot_bytes // PAGE)):
+            slots = range(page * PAGE // slabs.slot_bytes, ((page + 1) * PAGE - 1) // slabs.slot_bytes + 1)
             if held.keys().isdisjoint(slots):
-                assert not base[page : page + PAGE].any()
+                assert not pages[page].any()
     held.clear()
     assert slabs.count_slots() == (0, 0)
 
@@ -92,26 +99,49 @@ def test_pages_without_used_words_are_given_back(size, order):
 @has_slots
 def test_words_take_the_slots_of_earlier_ones(slabs):
     for _ in range(5):
-        held = _fill_slots(40)
+        held = fill_slots(40)
         keep = held[::2]
         del held
-        assert slabs.count_slots() == (20, 2 * word_memory.SLAB_SLOTS)
-        held = _fill_slots(20)
-        assert slabs.count_slots() == (40, 2 * word_memory.SLAB_SLOTS)
+        assert slabs.count_slots() == (20 + word_memory.MAX_SPARE, 2 * SLAB_SLOTS)
+        held = fill_slots(20)
+        assert slabs.count_slots() == (40, 2 * SLAB_SLOTS)
         del held, keep
 
 
 @has_slots
-def test_a_slab_is_kept_until_the_lock_is_free(slabs):
-    """Garbage may be collected while this thread takes a slot."""
-    memory = word_memory.allocate(SLOT)
-    with slabs._lock:
+def test_first_slabs_are_filled_first(slabs):
+    held = fill_slots(2 * SLAB_SLOTS)
+    first = held[5].ctypes.data
+    del held[40], held[5], held[2]
+    again = [word_memory.allocate(SLOT) for _ in range(3)]
+    assert slabs.count_slots() == (2 * SLAB_SLOTS, 2 * SLAB_SLOTS)
+    assert first in [each.ctypes.data for each in again[:2]]
+
+
+@has_slots
+def test_a_result_takes_the_same_memory_each_time(slabs):
+    """A slab is not opened and given back for each of them."""
+    taken = set()
+    for _ in range(5):
+        memory = word_memory.allocate(SLOT)
+        taken.add(memory.ctypes.data)
         del memory
-    assert slabs.count_slots() == (0, word_memory.SLAB_SLOTS)
-    memory = word_memory.allocate(SLOT)
-    assert slabs.count_slots() == (1, word_memory.SLAB_SLOTS)
-    del memory
-    assert slabs.count_slots() == (0, 0)
+    assert len(taken) == 1
+    assert slabs.count_slots() == (word_memory.MAX_SPARE, SLAB_SLOTS)
+
+
+@has_slots
+def test_a_slab_stays_without_the_lock_until_the_next_is_unused(slabs):
+    """Garbage may be collected while this thread takes a slot."""
+    held = fill_slots(SLAB_SLOTS)
+    spare = word_memory.allocate(SLOT)
+    with slabs._lock:
+        held.clear()
+    assert slabs.count_slots() == (1 + word_memory.MAX_SPARE, 2 * SLAB_SLOTS)
+    held = fill_slots(SLAB_SLOTS + 1)
+    del spare
+    held.clear()
+    assert slabs.count_slots() == (word_memory.MAX_SPARE, SLAB_SLOTS)
 
 
 def test_without_huge_pages_there_are_no_slabs(slabs, monkeypatch):

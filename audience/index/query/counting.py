@@ -68,7 +68,7 @@ def _count_question(expr: Expr, question: TagQuestion, shard: Shard) -> int:
         return _count_operands(expr, shard)  # its rows are cached when it is asked again
     chosen = choose_words(expr, question, shard, Answer.COUNT)
     if chosen is not None:
-        if shard.notes is not None:
+        if shard.notes is not None:  # a call less for most
             take_note(expr, shard, WORDS)
         return count_rows(*chosen, shard.device_count)
     if choose_at_once(expr, question, shard, Answer.COUNT):

@@ -45,7 +45,7 @@ MIN_CHAINED, MAX_SMALL, SMALL_CONTAINER_NS = 3, 16, 160.0  # operands, and what 
 MAX_UNFILLED, FULL = 8, 2**-16  # operands whose union is not looked at so; the part of a container that a row is
 FILLED = 0.8  # of what dense operands cost that fill all containers: they are in the cache of the processor
 CHAINED_ROW_NS = 1.0  # of the rows in arrays, or runs, of a union to which the next small operand is added
-UNITED_CONTAINER_NS, UNITED_ROW_NS = 600.0, 0.5  # of arrays that are united with several others at once
+UNITED_CONTAINER_NS, UNITED_ROW_NS = 600.0, 0.5  # of containers, and of rows of arrays, united with others at once
 MAX_MERGED_ROWS, MERGED_ROW_NS = 1_024, 6.0  # of arrays in a container; CRoaring sets bits of words for more
 SHRUNK_CONTAINER_NS = 1_600.0  # to make an array of such words again
 
@@ -209,19 +209,20 @@ def _estimate_union(forms: Sequence[BitmapForm], container_count: int) -> float:
     """Return the estimated time of a union of bitmaps at once, beside reading them.
 
     CRoaring merges arrays of few rows row by row. For more rows it sets bits of words, which become an array again
-    if they are not too many. Containers that one operand alone has are copied.
+    if they are not too many. Neither is done where an operand has words or runs. Containers that one operand alone
+    has are copied.
     """
     rows, containers = sum([form.array_rows for form in forms]), sum([form.container_count for form in forms])
     united = min(containers, container_count)
     if not united:
         return 0.0
     shared = min(containers / united - 1, 1.0)
-    arrays_alone = 1 - min(max([form.container_count - form.array_containers for form in forms]) / united, 1.0)
+    array_share = 1 - min(max([form.container_count - form.array_containers for form in forms]) / united, 1.0)
     cost = united * UNITED_CONTAINER_NS + rows * UNITED_ROW_NS
     if rows <= united * MAX_MERGED_ROWS:
-        cost += arrays_alone * rows * MERGED_ROW_NS
+        cost += array_share * rows * MERGED_ROW_NS
     elif rows <= united * MAX_ARRAY_CARDINALITY:
-        cost += arrays_alone * united * SHRUNK_CONTAINER_NS
+        cost += array_share * united * SHRUNK_CONTAINER_NS
     return shared * cost
 
 

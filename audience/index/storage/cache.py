@@ -58,7 +58,7 @@ class RowSetCache:
         """Return the cached words of several stored bitmaps, or None if those of one are not cached.
 
         Each key is a shard and a row of its tags file; to make six of them takes as long as to look them up. No lock is
-        taken, as words are only read and marked. What another thread drops meanwhile keeps its mark for the next time.
+        taken, as words are only read and marked. The mark of words that another thread drops has no effect.
         """
         found = list(map(self._entries.get, keys))
         if None in found:
@@ -79,7 +79,7 @@ class RowSetCache:
         copied = RowSetCache(self.max_bytes)
         with self._lock:
             copied.nbytes, copied._entries, copied._seen = self.nbytes, self._entries.copy(), self._seen.copy()
-            copied._marked, copied._missed = self._marked.copy(), self._missed.copy()
+            copied._marked, copied._missed = self._marked & self._entries.keys(), self._missed.copy()
         return copied
 
     def mark_seen(self, shard: str, expr: Expr) -> bool:
