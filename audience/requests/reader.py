@@ -155,13 +155,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         division, parts, platforms = _read_division(manifest, counts["id_count"])
         schedule: dict[str, Any] = dict(manifest.get("schedule") or {})
         synced = read_synced_requests(manifest)
-    line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
-    for file, entry in zip(files, entries, strict=True):
-        starts, checksums = _scan_request_file(file, entry)
-        line_starts.append(starts)
-        line_checksums.append(checksums)
-        bytes_read += entry["bytes"]
-        progress("checking", bytes_read, total_bytes)
+    line_starts, line_checksums = _scan_request_files(files, entries, total_bytes, progress)
     _check_parts(folder, parts, counts["id_count"])
     _check_counts(folder, counts, sum(map(len, line_checksums)), PartLines(parts, vendor.max_ids))
     return RequestFolder(
@@ -174,8 +168,8 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         messaged_count=counts["messaged_count"],
         digest=sha256_hex(data),
         files=files,
-        line_starts=tuple(line_starts),
-        line_checksums=tuple(line_checksums),
+        line_starts=line_starts,
+        line_checksums=line_checksums,
         file_stops=tuple(accumulate(map(len, line_checksums))),
         parts=parts,
         policies=policies,
@@ -340,6 +334,20 @@ def message_to_json(message: Message) -> bytes:
 def sha256_hex(data: bytes) -> str:
     """Return the checksum of *data* that the ledger stores; it is safe against forgery."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _scan_request_files(
+    files: Sequence[Path], entries: Sequence[dict[str, Any]], total_bytes: int, progress: Progress
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Return where the lines of each file start, and their checksums; *entries* of the manifest describe the files."""
+    line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
+    for file, entry in zip(files, entries, strict=True):
+        starts, checksums = _scan_request_file(file, entry)
+        line_starts.append(starts)
+        line_checksums.append(checksums)
+        bytes_read += entry["bytes"]
+        progress("checking", bytes_read, total_bytes)
+    return tuple(line_starts), tuple(line_checksums)
 
 
 def _scan_request_file(file: Path, manifest_entry: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:

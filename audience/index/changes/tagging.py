@@ -1,6 +1,7 @@
 """Tag and remove devices that are selected by their ids."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, count
 
 import numpy as np
@@ -40,6 +41,22 @@ MIN_RETAGGED_RATIO = 1 / 64  # of the devices of a larger one
 USUAL_TAG_COLUMNS = ("tags", "tag", "xg_user_define")  # usual names of columns of bare tags
 
 
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """Tags that are added and removed, and the column of each.
+
+    >>> str(TagChange(("vip",), ("new",), {}))
+    '+vip, -new'
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    columns: Mapping[str, Column]
+
+    def __str__(self) -> str:
+        return ", ".join([*(f"+{tag}" for tag in self.added), *(f"-{tag}" for tag in self.removed)])
+
+
 def tag_devices(
     opened: Snapshot,
     ids: Iterable[str],
@@ -73,41 +90,60 @@ def tag_devices(
         progress("tagging devices", 0, 0)
         session = UpdateSession.start(opened, manifest, progress)
         matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), HashedIds(wanted))
-        column_of_tag = _assign_tag_columns(session.shards, manifest.columns, [*tags_to_add, *tags_to_remove])
-        if column is not None:
-            _require_no_other_column(session.shards, tags_to_add, column)
-            column_of_tag |= dict.fromkeys(tags_to_add, Column(column, "tags", UNTYPED))
-        columns = list(dict.fromkeys((*manifest.columns, *(column_of_tag[tag] for tag in tags_to_add))))
+        change = _plan_change(session.shards, manifest.columns, tags_to_add, tags_to_remove, column)
+        columns = list(dict.fromkeys((*manifest.columns, *(change.columns[tag] for tag in tags_to_add))))
         require_unique_names(columns)
         unknown = _count_unknown_ids(wanted, matches)
         changing = _select_changing_devices(matches, tags_to_add, tags_to_remove)
         if not changing:
             return UpdateResult(manifest.number, unknown=unknown)
-        retagged = {
-            shard.name: retag_shard(
-                shard,
-                bitmaps.rows_to_bitmap(distinct_rows(rows)),
-                column_of_tag,
-                tags_to_add,
-                tags_to_remove,
-                (session.storage, next(session.shard_names)),
-            )
-            for shard, rows in changing
-            if _is_retagged_whole(shard, rows)
-        }
-        moving = [(shard, rows) for shard, rows in changing if shard.name not in retagged]
-        new_shards = [
-            session.write_new_shard(_apply_tag_changes(table, column_of_tag, tags_to_add, tags_to_remove), numbers)
-            for table, numbers in _decode_in_chunks(moving, columns)
-        ]
         changed = sum(len(rows) for _, rows in changing)
-        operation = f"tag {', '.join([*(f'+{tag}' for tag in tags_to_add), *(f'-{tag}' for tag in tags_to_remove)])}"
-        details = f"{format_count(changed, 'device')} changed"
-        kept = [retagged.get(shard.name, shard) for shard in session.shards]
-        shards = [*delete_rows(kept, moving), *new_shards]
-        return UpdateResult(
-            session.publish_compacted(shards, operation, details, columns, changed), changed, unknown=unknown
+        shards, details = _change_tags(session, changing, change, columns), f"{format_count(changed, 'device')} changed"
+        number = session.publish_compacted(shards, f"tag {change}", details, columns, changed)
+        return UpdateResult(number, changed, unknown=unknown)
+
+
+def _plan_change(
+    shards: Sequence[Shard],
+    columns: Sequence[Column],
+    tags_to_add: Collection[str],
+    tags_to_remove: Collection[str],
+    column: str | None,
+) -> TagChange:
+    """Return the change of tags; those that are added belong to *column*, if there is one."""
+    column_of_tag = _assign_tag_columns(shards, columns, [*tags_to_add, *tags_to_remove])
+    if column is not None:
+        _require_no_other_column(shards, tags_to_add, column)
+        column_of_tag |= dict.fromkeys(tags_to_add, Column(column, "tags", UNTYPED))
+    return TagChange(tuple(tags_to_add), tuple(tags_to_remove), column_of_tag)
+
+
+def _change_tags(
+    session: UpdateSession, changing: Sequence[ShardMatches], change: TagChange, columns: Sequence[Column]
+) -> list[Shard]:
+    """Return all shards of *session* with the tags of the devices *changing* changed.
+
+    A shard is rewritten with its new tags, or its devices move to a new shard.
+    """
+    retagged = {
+        shard.name: retag_shard(
+            shard,
+            bitmaps.rows_to_bitmap(distinct_rows(rows)),
+            change.columns,
+            change.added,
+            change.removed,
+            (session.storage, next(session.shard_names)),
         )
+        for shard, rows in changing
+        if _is_retagged_whole(shard, rows)
+    }
+    moving = [(shard, rows) for shard, rows in changing if shard.name not in retagged]
+    new_shards = [
+        session.write_new_shard(_apply_change(table, change), numbers)
+        for table, numbers in _decode_in_chunks(moving, columns)
+    ]
+    kept = [retagged.get(shard.name, shard) for shard in session.shards]
+    return [*delete_rows(kept, moving), *new_shards]
 
 
 def _is_retagged_whole(shard: Shard, rows: pl.DataFrame) -> bool:
@@ -271,16 +307,14 @@ def _decode_in_chunks(
         yield concat_tables(tables, columns), np.concatenate(numbers)
 
 
-def _apply_tag_changes(
-    table: DeviceTable, column_of_tag: Mapping[str, Column], tags_to_add: Iterable[str], tags_to_remove: Iterable[str]
-) -> DeviceTable:
+def _apply_change(table: DeviceTable, change: TagChange) -> DeviceTable:
     """Return *table* with the tags of all its devices changed."""
     changed = dict(table)
-    for column in dict.fromkeys(column_of_tag.values()):
+    for column in dict.fromkeys(change.columns.values()):
         if column not in changed:  # a tag to remove that no device has
             continue
-        added = [tag for tag in tags_to_add if column_of_tag[tag] == column]
-        removed = [tag for tag in tags_to_remove if column_of_tag[tag] == column]
+        added = [tag for tag in change.added if change.columns[tag] == column]
+        removed = [tag for tag in change.removed if change.columns[tag] == column]
         tags = as_lists(name_flags(changed[column], column)).fill_null([])
         changed[column] = tags.list.set_union(added).list.set_difference(removed)
     return changed
