@@ -57,7 +57,7 @@ def run_emit(
     replace: ReplaceOption = False,
     cluster_options: ClusterOptions,
 ) -> None:
-    """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
+    """Write the targeting part of each request to a folder, as NDJSON with as many ids a line as the vendor takes."""
     if without_index is not None:
         _require_no_index_options(index, options, division_options, by_ids or cluster_options != ClusterOptions())
         _emit_named(without_index, vendor, out, replace, output)
