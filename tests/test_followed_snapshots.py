@@ -11,7 +11,7 @@ from audience import DeviceIndex, parse
 from audience.errors import ExpressionError
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import physical_plan, resolve, tag_questions
+from audience.index.query import physical_plan, resolve, tag_costs
 from audience.index.storage import bitmap_forms, bitmaps, joined_shard
 
 query_exprs = index_forms(st.one_of(index_leaf, *SHARE_EXPRS), max_leaves=6)
@@ -65,7 +65,7 @@ def test_snapshot_answers_alike_whatever_was_asked_before(
             patch.setattr(bitmap_forms, "MAX_GAPS_COST", 0)
         if words:
             patch.setattr(physical_plan, "PROGRAM_NS", -1e12)
-            patch.setattr(tag_questions, "MIN_COST_NS", 0)
+            patch.setattr(tag_costs, "MIN_COST_NS", 0)
         index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("followed") / "index")
         index.save_segment("saved", "everyone")
         questions, reader = [*exprs, parse("@saved")], DeviceIndex.open(index.folder)

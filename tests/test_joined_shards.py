@@ -11,7 +11,7 @@ from strategies import DEVICE_SCHEMA, SHARE_EXPRS, device_rows, index_forms, ind
 from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import evaluate, pattern_search, physical_plan, resolve, tag_questions
+from audience.index.query import evaluate, pattern_search, physical_plan, resolve, tag_costs
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
@@ -69,7 +69,7 @@ def test_joined_shard_answers_like_its_parts(
         patch.setattr(id_arrays, "MASK_RATIO", mask_ratio)
         if words:  # wherever packed words can be used
             patch.setattr(physical_plan, "PROGRAM_NS", -1e12)
-            patch.setattr(tag_questions, "MIN_COST_NS", 0)
+            patch.setattr(tag_costs, "MIN_COST_NS", 0)
         index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("joined") / "index")
         for devices in updates:
             index.update(make_table(devices))
@@ -113,7 +113,7 @@ def require_loaded_together(expr, snapshot):
 
 def test_words_of_a_question_are_chosen_again_after_a_removal(tmp_path, monkeypatch):
     monkeypatch.setattr(physical_plan, "PROGRAM_NS", -1e12)
-    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
+    monkeypatch.setattr(tag_costs, "MIN_COST_NS", 0)
     table = pl.DataFrame({"token": [f"r{number}" for number in range(90)], "city": ["a", "b", "c"] * 30})
     index = DeviceIndex.build(table, tmp_path / "index")
     for text, cities in {

@@ -15,7 +15,7 @@ from strategies import bucket_of
 
 from audience import DeviceIndex, Sample
 from audience.index.ingest import build
-from audience.index.query import counting, evaluate, limits, physical_plan, sampling, tag_questions
+from audience.index.query import counting, evaluate, limits, physical_plan, sampling, tag_costs
 from audience.index.storage import id_lookup, id_search, thresholds
 from audience.index.storage.bitmaps import BitMap
 
@@ -100,7 +100,7 @@ def test_expensive_expressions_are_evaluated_once(tmp_path, monkeypatch):
     table = pl.DataFrame({"registration_id": [f"r{at}" for at in range(50)], "age": range(50)})
     index = DeviceIndex.build(table, tmp_path / "index")
     first_counts = {}
-    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
+    monkeypatch.setattr(tag_costs, "MIN_COST_NS", 0)
     monkeypatch.setattr(physical_plan, "estimate_words", lambda *args, **options: float("-inf"))
     monkeypatch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)  # small ones are evaluated twice
     index.count("age:7 OR age:8 OR age:9")  # locates the bitmaps, so that words could be chosen

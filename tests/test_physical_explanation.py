@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex, ExpressionError, parse, render
 from audience.index.ingest import build
-from audience.index.query import counting, evaluate, physical_plan, shard_threads, tag_questions
+from audience.index.query import counting, evaluate, physical_plan, shard_threads, tag_costs, tag_questions
 from audience.index.storage import bitmaps, joined_shard, thresholds
 from audience.index.storage.detached import detach_snapshot
 from audience.index.storage.joined_shard import JoinedShard
@@ -93,7 +93,7 @@ def alone(monkeypatch):
 def allow(patch: pytest.MonkeyPatch, plan: str) -> None:
     """Let a plan choose words or bitmaps; otherwise nothing is planned, which small bitmaps are not."""
     if plan:
-        patch.setattr(tag_questions, "MIN_COST_NS", 0)
+        patch.setattr(tag_costs, "MIN_COST_NS", 0)
         patch.setattr(tag_questions, "MAX_RECOUNTED_NS", 0)
         patch.setattr(physical_plan, "estimate_words", lambda *_, **__: -1e9 if plan == "words" else 1e9)
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.query.tag_questions import MAX_MERGED_ROWS, _estimate_costs, _estimate_union, _order_chain
+from audience.index.query.tag_costs import MAX_MERGED_ROWS, _estimate_union, estimate_costs
+from audience.index.query.tag_questions import _order_chain
 from audience.index.query.tag_trees import Intersection, TagTree, Union, _add_weights, count_factor
 from audience.index.storage.bitmap_forms import BitmapForm
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY, BitMap, RowSet
@@ -68,7 +69,7 @@ def estimate_tree(tree, *forms):
     _add_weights(tree, count_factor(tree) - 1, weights)
     tags = tuple(("", f"{number}") for number in range(len(forms)))
     tag_tree = TagTree(tree, False, tags, tuple(weights))
-    return _estimate_costs(tag_tree, operands, _order_chain(tree, operands, shard), shard)
+    return estimate_costs(tag_tree, operands, _order_chain(tree, operands, shard), shard)
 
 
 SOME, RARE = make_arrays(CONTAINERS, 600), make_arrays(CONTAINERS, 60)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
-from audience.index.query import physical_plan, tag_questions
+from audience.index.query import physical_plan, tag_costs, tag_questions
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.late_bitmaps import LateBitmap
 from audience.index.query.physical_plan import Answer
@@ -61,7 +61,7 @@ def small_blocks(monkeypatch):
     """Evaluate small tables in several blocks, and plan for the least effort."""
     monkeypatch.setattr(word_programs, "MAX_BLOCK_WORDS", 1 << 10)
     monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
-    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
+    monkeypatch.setattr(tag_costs, "MIN_COST_NS", 0)
     monkeypatch.setattr(tag_questions, "MAX_RECOUNTED_NS", 0)
     monkeypatch.setattr(tag_questions, "MAX_REPEATED_NS", 0)
 
@@ -106,14 +106,14 @@ def mask_of(expr: Expr) -> np.ndarray:
 
 def take_way(patch: pytest.MonkeyPatch, way: str) -> None:
     """Let all expressions over tags be evaluated in one way, with words in blocks or of all rows together."""
-    patch.setattr(tag_questions, "MIN_COST_NS", float("inf" if way in ("at once", "chained") else "0"))
+    patch.setattr(tag_costs, "MIN_COST_NS", float("inf" if way in ("at once", "chained") else "0"))
     patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if "words" in way else "inf"))
     if way == "chained":  # every union
-        patch.setattr(tag_questions, "MIN_CHAINED", 2)
-        patch.setattr(tag_questions, "MAX_UNFILLED", 1)
-        patch.setattr(tag_questions, "FULL", 2)
+        patch.setattr(tag_questions, "MIN_CHAINED_OPERANDS", 2)
+        patch.setattr(tag_questions, "MAX_UNCHECKED_OPERANDS", 1)
+        patch.setattr(tag_questions, "MIN_MISSING_RATIO", 2)
     if way == "operands":  # also of unions and thresholds of small bitmaps
-        patch.setattr(tag_questions, "MAX_SMALL", 0)
+        patch.setattr(tag_questions, "MAX_SMALL_OPERANDS", 0)
         patch.setattr(thresholds, "MERGED_AT_ONCE_BYTES", 0)
     patch.setattr(physical_plan, "MAX_AT_ONCE_NS", 0.0 if way == "operands" else float("inf"))
     if way == "whole words":
@@ -217,7 +217,7 @@ def test_words_that_are_not_kept_are_not_made_each_time(indexes, room, monkeypat
 
 
 def test_union_that_leaves_no_row_out_begins_with_the_tag_that_costs_least_by_row(indexes, monkeypatch):
-    monkeypatch.setattr(tag_questions, "MAX_UNFILLED", 3)
+    monkeypatch.setattr(tag_questions, "MAX_UNCHECKED_OPERANDS", 3)
     index, _ = indexes[0]
     (shard,) = index.snapshot.evaluated_shards
     for names, cheapest in ((("few", "dense", "all", "run"), "all"), (("few", "dense", "third", "run"), None)):
@@ -235,7 +235,7 @@ def test_unions_of_few_small_tags_are_chained(indexes, monkeypatch):
     for names, is_chained in ((("few", "all", "run"), True), (("few", "all"), False), (("few", "all", "dense"), False)):
         expr = Or(tuple(map(bare, names)))
         assert read_tags(expr, shard).steps.is_chained == is_chained, names
-    monkeypatch.setattr(tag_questions, "MAX_SMALL", 2)
+    monkeypatch.setattr(tag_questions, "MAX_SMALL_OPERANDS", 2)
     assert not read_tags(Or((bare("few"), bare("all"), bare("run"))), shard).steps.is_chained
 
 
@@ -243,7 +243,7 @@ def test_rows_of_a_chained_union_are_cached_when_it_is_asked_again(indexes, monk
     take_way(monkeypatch, "chained")
     index, _ = indexes[0]
     (shard,) = index.snapshot.evaluated_shards
-    monkeypatch.setattr(tag_questions, "MIN_COST_NS", 0)
+    monkeypatch.setattr(tag_costs, "MIN_COST_NS", 0)
     expr, cached = Or(tuple(map(bare, ("rare", "third", "runs", "dense")))), []
     for _ in range(4):
         assert len(index.resolve(expr)) == index.count(expr) == int(mask_of(expr).sum())
@@ -265,7 +265,7 @@ def test_threshold_of_small_tags_is_cached_when_it_is_asked_again(indexes, opera
 
 @pytest.mark.parametrize("operator", ["at least", "exactly"])
 def test_thresholds_of_one_term(indexes, operator, monkeypatch):
-    monkeypatch.setattr(tag_questions, "MIN_COST_NS", float("inf"))
+    monkeypatch.setattr(tag_costs, "MIN_COST_NS", float("inf"))
     for term in (bare("third"), Not(bare("third")), Not(And((bare("third"), Not(bare("few")))))):
         threshold = Threshold(operator, 1, (term,))
         for expr in (threshold, Not(threshold), And((bare("runs"), threshold)), Or((bare("few"), threshold))):
