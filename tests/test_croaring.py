@@ -15,10 +15,10 @@ from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import (
     LOCKED,
     Operations,
-    choose_block,
+    choose_block_length,
     choose_operations,
     load_unlocked,
-    release_lock,
+    share_question,
 )
 
 NAMES = [field.name for field in fields(Operations)]
@@ -69,12 +69,6 @@ def test_conversions_of_one_bitmap_are_those_of_pyroaring(rows):
         assert filled.tolist() == list(rows)
         assert operations.from_rows(filled) == rows
     assert unlocked.deserialize(memoryview(rows.serialize())) == rows
-    flat = unlocked.without_runs(rows)
-    assert flat == rows and flat.get_statistics()["n_run_containers"] == 0
-    for bitmap in (rows, flat):
-        copy = BitMap(bitmap, optimize=False)
-        assert unlocked.run_optimize(bitmap) == copy.run_optimize()
-        assert bitmap.serialize() == copy.serialize()
     if rows:
         words, slow = np.empty((2, ROW_COUNT // 64), dtype=np.uint64)
         unlocked.fill_words(rows, words)
@@ -116,16 +110,16 @@ def test_results_outlive_their_operands():
 def test_small_bitmaps_keep_the_lock():
     large, rows = croaring.MIN_UNLOCKED_BYTES, BitMap(range(croaring.MIN_UNLOCKED_ROWS))
     assert choose_operations(large, rows) is LOCKED, "no other thread waits for it"
-    with release_lock(), release_lock():
+    with share_question(), share_question():
         assert choose_operations(large - 1) is choose_operations(large, rows - BitMap([0])) is LOCKED
         assert choose_operations(large) is choose_operations(large, rows) is load_unlocked()
     assert choose_operations(large) is LOCKED
 
 
 def test_blocks_are_longer_where_threads_share():
-    assert choose_block(10) == 10
-    with release_lock():
-        assert choose_block(10) == 10 * croaring.SHARED_BLOCKS
+    assert choose_block_length(10) == 10
+    with share_question():
+        assert choose_block_length(10) == 10 * croaring.SHARED_BLOCKS
 
 
 @pytest.fixture
@@ -166,8 +160,6 @@ WRONG = {
     "union_update": LOCKED.difference_update,
     "difference_update": LOCKED.intersection_update,
     "union_many": lambda bitmaps: bitmaps[0],
-    "run_optimize": lambda bitmap: False,
-    "without_runs": lambda bitmap: bitmap,
     "fill_rows": lambda bitmap, rows: rows.fill(0),
     "from_rows": lambda rows: BitMap(),
     "fill_words": lambda bitmap, words: None,

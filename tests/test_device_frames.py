@@ -78,7 +78,7 @@ def test_consumers_take_a_set_as_a_table(index):
 
 
 def test_unknown_column_is_an_error(index):
-    with pytest.raises(PlanError, match="keeps no column 'alais'"):
+    with pytest.raises(PlanError, match="keeps no id column 'alais'"):
         index.resolve("male").to_arrow(["alais"])
 
 

@@ -43,11 +43,11 @@ MIN_REWRITTEN = 1 << 20  # devices that are rewritten with any change, however s
 MERGED_FRACTION = 2  # shards of less than this part of a full one are merged
 GROWTH = 4  # so many shards of one size class are merged; each class is so many times larger than the one before
 
-ShardGroup: TypeAlias = list[Shard]  # shards that are merged into one
+MergeGroup: TypeAlias = list[Shard]  # shards that are merged into one
 ShardDestination: TypeAlias = tuple[Storage, Iterator[str]]  # where new shards are written, and names for them
 
 
-def plan_light_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
+def plan_light_compaction(shards: Sequence[Shard]) -> list[MergeGroup]:
     """Group *shards* after a change: those of one size class are merged with all smaller ones if there are several.
 
     A shard without devices is left out, unless there is no other.
@@ -57,36 +57,36 @@ def plan_light_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
     while low < bound:
         high = min(low * GROWTH, bound)
         if len(_groups_between(groups, low, high)) >= GROWTH:
-            groups = _merge_between(groups, 0, high)
+            groups = _merge_below(groups, high)
         low = high
     return groups
 
 
-def _groups_between(groups: Iterable[ShardGroup], low: float, high: float) -> list[ShardGroup]:
+def _groups_between(groups: Iterable[MergeGroup], low: float, high: float) -> list[MergeGroup]:
     """Return the groups that have at least *low* and fewer than *high* devices."""
     return [group for group in groups if low <= _count_devices(group) < high]
 
 
-def _merge_between(groups: Sequence[ShardGroup], low: float, high: float) -> list[ShardGroup]:
-    """Merge the groups that have at least *low* and fewer than *high* devices."""
-    merged = _groups_between(groups, low, high)
+def _merge_below(groups: Sequence[MergeGroup], high: float) -> list[MergeGroup]:
+    """Merge the groups that have fewer than *high* devices."""
+    merged = _groups_between(groups, 0, high)
     return [group for group in groups if group not in merged] + _merge_groups(merged)
 
 
-def plan_full_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
+def plan_full_compaction(shards: Sequence[Shard]) -> list[MergeGroup]:
     """Group *shards* nearly as a new build of all devices would: those less than half full are merged."""
     nonempty = [shard for shard in shards if shard.device_count] or list(shards[:1])
     small = [[shard] for shard in nonempty if shard.device_count * 2 < MAX_SHARD_DEVICES]
     return [*([shard] for shard in nonempty if [shard] not in small), *_merge_groups(small)]
 
 
-def _count_devices(group: ShardGroup) -> int:
+def _count_devices(group: MergeGroup) -> int:
     return sum(shard.device_count for shard in group)
 
 
-def _merge_groups(groups: Sequence[ShardGroup]) -> list[ShardGroup]:
+def _merge_groups(groups: Sequence[MergeGroup]) -> list[MergeGroup]:
     """Merge consecutive groups as long as the result fits in a full shard."""
-    merged: list[ShardGroup] = []
+    merged: list[MergeGroup] = []
     for group in groups:
         if not merged or _count_devices(merged[-1]) + _count_devices(group) > MAX_SHARD_DEVICES:
             merged.append([])
@@ -102,7 +102,7 @@ def _deleted_ratio(shard: Shard) -> float:
     return len(shard.deleted or ()) / max(shard.row_count, 1)
 
 
-def plan_affordable(groups: Sequence[ShardGroup], changed: int) -> tuple[list[ShardGroup], list[ShardGroup]]:
+def plan_affordable(groups: Sequence[MergeGroup], changed: int) -> tuple[list[MergeGroup], list[MergeGroup]]:
     """Return the groups of shards after a change of *changed* devices, and those of them that it rewrites.
 
     The change may rewrite a number of devices in proportion to its size. The smallest shards of each group are merged
@@ -126,7 +126,7 @@ def plan_affordable(groups: Sequence[ShardGroup], changed: int) -> tuple[list[Sh
     return planned, rewritten
 
 
-def _select_smallest(group: ShardGroup, budget: int) -> tuple[ShardGroup, ShardGroup]:
+def _select_smallest(group: MergeGroup, budget: int) -> tuple[MergeGroup, MergeGroup]:
     """Return the smallest shards, two or more, that have at most *budget* devices if there are more, and the others."""
     in_order = sorted(group, key=lambda shard: shard.device_count)
     counts = accumulate(shard.device_count for shard in in_order)
@@ -135,14 +135,14 @@ def _select_smallest(group: ShardGroup, budget: int) -> tuple[ShardGroup, ShardG
     return [shard for shard in group if id(shard) in names], [shard for shard in group if id(shard) not in names]
 
 
-def select_fragmented_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
+def select_fragmented_groups(groups: Iterable[MergeGroup]) -> list[MergeGroup]:
     """Return the groups of several shards, or with any deleted row."""
     return [group for group in groups if len(group) > 1 or group[0].deleted]
 
 
 def rewrite_groups(
-    groups: Sequence[ShardGroup],
-    to_rewrite: Sequence[ShardGroup],
+    groups: Sequence[MergeGroup],
+    to_rewrite: Sequence[MergeGroup],
     columns: Sequence[Column],
     destination: ShardDestination,
     progress: Progress,
@@ -165,13 +165,13 @@ def rewrite_groups(
     return shards
 
 
-def _rewrite_group(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
+def _rewrite_group(group: MergeGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
     if len(group) > 1:
         return merge_shards(group, columns, storage, name)
     return _drop_deleted_rows(group[0], storage, name)
 
 
-def merge_shards(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
+def merge_shards(group: MergeGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
     """Write the devices of *group* to one new shard; two of its shards are decoded at a time."""
     categories = new_categories(columns)
     rows = [bitmaps.bitmap_to_rows(shard.live_rows) for shard in group]

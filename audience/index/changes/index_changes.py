@@ -193,7 +193,7 @@ class IndexChanges:
         >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
         >>> _ = index.remove(["t1"])
         >>> index.compact().snapshot, index.history()[-1].description
-        (3, 'compact: 1 shards are 1 now')
+        (3, 'compact: 1 shard before, 1 after')
         """
         result = compact_index(self.snapshot, wait, progress)
         self.refresh()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audience._fs.atomic import atomic_folder
+from audience.counts import format_count
 from audience.errors import InvalidIndexError, Problem
 from audience.index.changes.compaction import plan_full_compaction, select_fragmented_groups
 from audience.index.changes.events.merging import compact_events
@@ -114,5 +115,5 @@ def compact_index(opened: Snapshot, wait: float, progress: Progress) -> UpdateRe
         compact_events(session.event_changes, shards)
         if shards == session.shards and session.event_changes.apply_to(manifest) == manifest:
             return UpdateResult(manifest.number)
-        description = f"compact: {len(session.shards)} shards are {len(shards)} now"
+        description = f"compact: {format_count(len(session.shards), 'shard')} before, {len(shards):,} after"
         return UpdateResult(session.publish(shards, description, manifest.columns).number)

@@ -134,7 +134,7 @@ def publish_snapshot(
     records = _read_record_list(local)
     devices = snapshot.device_count
     if before is not None and _is_same(manifest, before.manifest) and records == before.head.records:
-        _remember(local, remote.location, snapshot.manifest, before.manifest)
+        _record_publication(local, remote.location, before.manifest)
         return PushResult(remote.location, before.head.number, devices, 0, 0)
     data = serialize_manifest(manifest)
     with wrap_store_errors(remote):
@@ -147,7 +147,7 @@ def publish_snapshot(
         history = (*kept, KeptSnapshot(number, hash128(data)))[-MAX_KEPT_SNAPSHOTS:]
         head = Head(data.decode(), records, history, opening, secrets.token_hex(8))
         _replace_head(remote, head, None if before is None else before.etag)
-    _remember(local, remote.location, snapshot.manifest, manifest)
+    _record_publication(local, remote.location, manifest)
     return PushResult(remote.location, number, devices, files, nbytes)
 
 
@@ -156,7 +156,7 @@ def _require_successor(local: LocalStorage, current: Manifest, published: Manife
     numbers = list_snapshot_numbers(local, current)
     if any(_is_same(read_manifest(local, history_file(number)), published) for number in numbers):
         return
-    if _read_memory(local).get(url) == published.checksum:
+    if _read_publications(local).get(url) == published.checksum:
         return
     message = f"{url} has snapshot {published.number}, which this index does not come from"
     hint = "pull it and change that copy; or publish this index in its place: --replace"
@@ -263,18 +263,18 @@ def _is_head(remote: ObjectStorage, head: Head) -> bool:
     return False
 
 
-def _remember(local: LocalStorage, url: str, manifest: Manifest, published: Manifest) -> None:
+def _record_publication(local: LocalStorage, url: str, published: Manifest) -> None:
     """Note in the folder that what is published comes from it, or it from that: the next push goes on from there."""
-    memory = {**_read_memory(local), url: published.checksum}
-    atomic_write(local.folder / PUBLISHED_FILE, orjson.dumps(memory, option=orjson.OPT_INDENT_2))
+    publications = {**_read_publications(local), url: published.checksum}
+    atomic_write(local.folder / PUBLISHED_FILE, orjson.dumps(publications, option=orjson.OPT_INDENT_2))
 
 
-def _read_memory(local: LocalStorage) -> dict[str, str]:
+def _read_publications(local: LocalStorage) -> dict[str, str]:
     try:
-        memory = orjson.loads((local.folder / PUBLISHED_FILE).read_bytes())
+        publications = orjson.loads((local.folder / PUBLISHED_FILE).read_bytes())
     except (FileNotFoundError, orjson.JSONDecodeError):
         return {}
-    return memory if isinstance(memory, dict) else {}
+    return publications if isinstance(publications, dict) else {}
 
 
 def pull_index(url: str | Path, folder: Path) -> int:
@@ -291,7 +291,7 @@ def pull_index(url: str | Path, folder: Path) -> int:
     number = backup_snapshot(remote, folder)
     local = LocalStorage(folder)
     manifest = open_snapshot(local).manifest
-    _remember(local, remote.location, manifest, manifest)
+    _record_publication(local, remote.location, manifest)
     return number
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.index.changes.compaction import (
-    ShardGroup,
+    MergeGroup,
     plan_affordable,
     plan_light_compaction,
     rewrite_groups,
@@ -98,7 +98,7 @@ class UpdateSession:
         return Shard(self.storage, write_shard(self.storage, next(self.shard_names), table, numbers))
 
     def rewrite_shards(
-        self, groups: Sequence[ShardGroup], to_rewrite: Sequence[ShardGroup], columns: Sequence[Column]
+        self, groups: Sequence[MergeGroup], to_rewrite: Sequence[MergeGroup], columns: Sequence[Column]
     ) -> list[Shard]:
         """Return one shard for each group; those *to_rewrite* are written to new shards."""
         return rewrite_groups(groups, to_rewrite, columns, (self.storage, self.shard_names), self.progress)

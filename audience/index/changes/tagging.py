@@ -259,8 +259,8 @@ def _default_tag_column(
         return tag_columns[usual[0]]
     sources = id_search.collect_tag_sources(shards)
     list_columns = {column for tag, names in sources.items() for column in names if column != tag}
-    for name in (name for name in tag_columns if name in list_columns):
-        if name in tag_columns:
+    for name in tag_columns:
+        if name in list_columns:
             return tag_columns[name]
     taken = {column.name_in_table for column in columns}
     candidates = chain(USUAL_TAG_COLUMNS, (f"tags {number}" for number in count(2)))

@@ -130,7 +130,7 @@ def count_alone(rows: BitMap, _: BitMap) -> int:
 
 
 class _Writer:
-    """Writes steps. A tree that is all of an expression ends as soon as an AND has no row left."""
+    """Writer of steps. A tree that is all of an expression ends as soon as an AND has no row left."""
 
     def __init__(self, operand_count: int):
         self.operand_count = operand_count

@@ -171,12 +171,12 @@ def count_values_with_prefix(attribute: str, prefix: str, snapshot: Snapshot) ->
 
 
 def _count_in_shard(shard: Shard, stored: StoredAttribute, prefix: str, ignores_case: bool) -> pl.DataFrame:
-    """Return the values of a shard that begin with *prefix*; they are a range of the sorted texts."""
+    """Return the values of *stored* in *shard* that begin with *prefix*, and how many devices have each."""
     start, stop = 0, stored.value_count
     if prefix and not ignores_case and not value_type_of(stored.role).is_ordered:
         start, stop = find_prefix_ranks(prefix, shard.attribute_values(stored))
     table = read_value_table(shard).slice(stored.start + start, stop - start)
-    table = table.select("value", devices="cardinality").with_row_index("rank", stored.start + start)
+    table = table.select("value", devices="cardinality").with_row_index("tag_row", stored.start + start)
     if prefix:
         values = pl.col("value").str.to_lowercase() if ignores_case else pl.col("value")
         table = table.filter(values.str.starts_with(prefix.lower() if ignores_case else prefix))
@@ -189,6 +189,6 @@ def _without_deleted(table: pl.DataFrame, shard: Shard) -> pl.DataFrame:
     deleted = shard.deleted
     if deleted is None:
         return table
-    bitmaps = shard.load_bitmaps(table["rank"].to_list())
+    bitmaps = shard.load_bitmaps(table["tag_row"].to_list())
     counts = [bitmap.intersection_cardinality(deleted) for bitmap in bitmaps]
     return table.with_columns(pl.col("devices") - pl.Series(counts, dtype=pl.UInt32))

@@ -17,7 +17,7 @@ from audience.index.query.tag_questions import TagQuestion, find_question, read_
 from audience.index.query.tag_trees import JUNCTIONS, is_flat_union
 from audience.index.query.tree_rows import count_tree_rows
 from audience.index.query.validate import validate_and_expand
-from audience.index.query.value_counts import count_values
+from audience.index.query.value_counts import count_matching_devices
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.evaluation_notes import COMPUTED, ROARING, WORDS
@@ -93,7 +93,7 @@ def _count_united(expr: Expr, question: TagQuestion, shard: Shard) -> int:
 
 def _count_operands(expr: Expr, shard: Shard) -> int:
     """Return the number of devices of *shard* that match *expr*, from the rows of its operands."""
-    if isinstance(expr, Matches) and (count := count_values(expr, shard)) is not None:
+    if isinstance(expr, Matches) and (count := count_matching_devices(expr, shard)) is not None:
         take_note(expr, shard, COMPUTED)
         return count
     if shard.deleted is not None:

@@ -226,7 +226,7 @@ class DeviceSet:
             exported = choose_columns(columns, self.snapshot)
             frames = iter_exported_frames(self.shard_rows, exported, max(len(self), 1))
             return pl.concat([empty_frame(exported), *frames])
-        chosen = self._choose_columns(columns)
+        chosen = self._choose_id_columns(columns)
         return pl.DataFrame([self._gather_ids(column).rename(name) for name, column in chosen.items()])
 
     @check_arguments
@@ -257,7 +257,7 @@ class DeviceSet:
 
     @check_arguments
     def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
-        """Return the rows of `to_frame` as a `pyarrow.Table`, whose chunks are those of the shards.
+        """Return the id columns of these devices as a `pyarrow.Table`, with a chunk for each shard.
 
         Polars, DuckDB, pyarrow and others take a set itself as a table too, by the Arrow C stream that it exports:
         `polars.DataFrame(devices)`, `pyarrow.table(devices)`, and `duckdb.sql("FROM devices")` of a variable. Ids of
@@ -267,7 +267,7 @@ class DeviceSet:
             columns: Names of the id columns that are wanted; without it, all of them.
 
         Raises:
-            PlanError: The index does not keep one of *columns*.
+            PlanError: One of *columns* is no id column of the index.
 
         >>> import polars, tempfile
         >>> from audience import DeviceIndex
@@ -276,14 +276,14 @@ class DeviceSet:
         >>> index.resolve("age > 18").to_arrow().to_pydict()
         {'token': ['t1'], 'alias': ['u1']}
         """
-        return self._stream_ids(columns).read_all()
+        return self._stream_id_columns(columns).read_all()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Return the rows of `to_arrow` as an Arrow C stream; a batch is read when the consumer asks for it."""
-        return self._stream_ids(None).__arrow_c_stream__(requested_schema)
+        return self._stream_id_columns(None).__arrow_c_stream__(requested_schema)
 
-    def _stream_ids(self, columns: Sequence[str] | None) -> Any:
-        chosen = self._choose_columns(columns)
+    def _stream_id_columns(self, columns: Sequence[str] | None) -> Any:
+        chosen = self._choose_id_columns(columns)
         with_lists = {column for column in chosen.values() if self._has_lists(column)}
         types = [arrow_file.id_type(column in with_lists) for column in chosen.values()]
         batches = (
@@ -297,13 +297,13 @@ class DeviceSet:
         )
         return arrow_file.stream_batches(list(chosen), types, batches)
 
-    def _choose_columns(self, names: Sequence[str] | None) -> dict[str, IdColumn]:
+    def _choose_id_columns(self, names: Sequence[str] | None) -> dict[str, IdColumn]:
         """Return the id columns with these names, or all of them."""
         kept = {column.name: column for column in self.snapshot.id_columns}
         for name in names or ():
             if name not in kept:
-                hint = f"it keeps {', '.join(kept)}"
-                raise PlanError(Problem("no-column", f"the index keeps no column {name!r}", hint=hint))
+                hint = f"its id columns are {', '.join(kept)}; to_frame returns attributes, too"
+                raise PlanError(Problem("no-column", f"the index keeps no id column {name!r}", hint=hint))
         return {name: kept[name] for name in names or kept}
 
     def _has_lists(self, column: IdColumn) -> bool:

@@ -143,7 +143,7 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 
 
 def _find_uncached_tags(expr: Expr, question: TagQuestion, shard: Shard) -> RowSet | None:
-    """Return rows that are found as fast as they are looked up in the cache: few ones, or those of a new object."""
+    """Return the rows if looking in the cache takes as long as finding them, or if the object is new; else None."""
     if question.is_found_at_once:
         note_at_once(expr, question, shard)
         return find_tree_rows(question, shard)

@@ -33,10 +33,10 @@ WriteFrame: TypeAlias = Callable[[pl.DataFrame], None]
 
 @dataclass(frozen=True, slots=True)
 class ExportForm:
-    """Form of an export.
+    """Format of an exported file, and what is in it.
 
     Attributes:
-        columns: Columns.
+        columns: Columns of the file.
         file_format: Format of the file.
         list_separator: Text between the values of a list in CSV.
     """
@@ -195,7 +195,7 @@ def _write_tables(writer: arrow_file.TableWriter) -> Iterator[WriteFrame]:
 
 
 class _CsvWriter:
-    """Write frames as CSV: the header with the first one, and the values of a list in one field."""
+    """Writer of frames as CSV: the header with the first one, and the values of a list in one field."""
 
     def __init__(self, file: BinaryIO, list_separator: str):
         self._file, self._list_separator, self._has_header = file, list_separator, False

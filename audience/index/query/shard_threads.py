@@ -19,7 +19,7 @@ from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from audience.index.query.thread_trials import Trial
-from audience.index.storage.croaring import release_lock
+from audience.index.storage.croaring import share_question
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top, walk_operands
 
@@ -136,7 +136,7 @@ def _share(
         return [function(*arguments) for arguments in calls], 0.0
     work = _Work(function, calls)
     try:
-        with release_lock():
+        with share_question():
             started = _start(work.take_calls, min(threads, len(calls)) - 1, threads - 1)
             work.take_calls()
             for future in started:

@@ -24,11 +24,11 @@ class Diff:
     """Devices of an audience in two snapshots, compared by their numbers, which no two devices ever have.
 
     Attributes:
-        came: Devices that match in the later snapshot only, in that snapshot.
-        went: Devices that match in the earlier snapshot only, in that snapshot.
-        stayed: Devices that match in both, in the later snapshot.
-        added: Those of `came` that the earlier snapshot does not have at all.
-        removed: Those of `went` that the later snapshot does not have at all.
+        came: Devices that match in the second snapshot only, in that snapshot.
+        went: Devices that match in the first snapshot only, in that snapshot.
+        stayed: Devices that match in both, in the second snapshot.
+        added: Those of `came` that the first snapshot does not have at all.
+        removed: Those of `went` that the second snapshot does not have at all.
     """
 
     came: DeviceSet
@@ -39,12 +39,12 @@ class Diff:
 
     @property
     def from_(self) -> int:
-        """Return the number of the earlier snapshot."""
+        """Return the number of the first snapshot."""
         return self.went.snapshot.manifest.number
 
     @property
     def to(self) -> int:
-        """Return the number of the later snapshot."""
+        """Return the number of the second snapshot."""
         return self.came.snapshot.manifest.number
 
     def __repr__(self) -> str:
@@ -76,16 +76,16 @@ def diff_snapshots(expr: Expr, snapshot: Snapshot, from_: int, to: int, asked: A
         ExpressionError: A snapshot cannot answer *expr*.
     """
     expanded = expand_segments(expr, snapshot.segments)
-    earlier = open_kept_snapshot(snapshot, from_)
-    later = open_kept_snapshot(snapshot, to)
-    before, after = _find_numbers(expanded, earlier, asked), _find_numbers(expanded, later, asked)
+    first = open_kept_snapshot(snapshot, from_)
+    second = open_kept_snapshot(snapshot, to)
+    before, after = _find_numbers(expanded, first, asked), _find_numbers(expanded, second, asked)
     came, went = after - before, before - after
     return Diff(
-        came=_select_devices(came, later),
-        went=_select_devices(went, earlier),
-        stayed=_select_devices(before & after, later),
-        added=_select_devices(came - _list_numbers(earlier, [shard.live_rows for shard in earlier.shards]), later),
-        removed=_select_devices(went - _list_numbers(later, [shard.live_rows for shard in later.shards]), earlier),
+        came=_select_devices(came, second),
+        went=_select_devices(went, first),
+        stayed=_select_devices(before & after, second),
+        added=_select_devices(came - _list_numbers(first, [shard.live_rows for shard in first.shards]), second),
+        removed=_select_devices(went - _list_numbers(second, [shard.live_rows for shard in second.shards]), first),
     )
 
 

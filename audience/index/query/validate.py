@@ -93,7 +93,7 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
         return cached[2]
     lasting = snapshot.lasting_exprs.get(id(expr))
     if lasting is not None and lasting[0] is expr and lasting[1] is zone:
-        return _keep_validated(expr, zone, _find_tags(lasting[2], snapshot), snapshot)
+        return _keep_validated(expr, zone, _plan_tags_ahead(lasting[2], snapshot), snapshot)
     expanded = expand_segments(expr, snapshot.segments)
     if has_events(expanded):
         return _validate_events(expanded, zone, snapshot, as_of)
@@ -172,11 +172,13 @@ def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
         if snapshot.cut_attributes and zone.key != snapshot.timezone:
             _refuse_cut_days(atom, zone, snapshot)
     instants = to_instants(_expand_events(expr, zone, snapshot), snapshot.roles, zone)
-    return _find_tags(expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot)), snapshot)
+    return _plan_tags_ahead(
+        expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot)), snapshot
+    )
 
 
-def _find_tags(evaluated: Expr, snapshot: Snapshot) -> Expr:
-    """Return *evaluated*, of whose tags the bitmaps are kept for all questions with the same object."""
+def _plan_tags_ahead(evaluated: Expr, snapshot: Snapshot) -> Expr:
+    """Return *evaluated*, of whose tags each shard keeps the bitmaps for all questions with the same object."""
     if isinstance(evaluated, JUNCTIONS):
         for shard in snapshot.evaluated_shards:
             read_tags(evaluated, shard)

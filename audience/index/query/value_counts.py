@@ -22,7 +22,7 @@ MAX_KEPT_COUNTS = 4_096  # of each shard
 MAX_SUMMED_SINGLY = 1 << 10  # values: for more, NumPy and pyarrow are worth their import
 
 
-def count_values(expr: Matches, shard: Shard) -> int | None:
+def count_matching_devices(expr: Matches, shard: Shard) -> int | None:
     """Return how many devices of *shard* match *expr*; None if it takes their rows, or if these are cached."""
     known = shard.value_counts.get(expr)
     if known is not None:

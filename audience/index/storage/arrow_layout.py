@@ -23,7 +23,7 @@ MAGIC = b"ARROW1"
 INTEGER, BINARY, UTF8, LARGE_BINARY, LARGE_UTF8, LARGE_LIST = 2, 4, 5, 19, 20, 21  # types of Arrow
 BUFFER_COUNTS = {INTEGER: 2, BINARY: 3, UTF8: 3, LARGE_BINARY: 3, LARGE_UTF8: 3, LARGE_LIST: 2}  # the first is of nulls
 LOCATION_BYTES = 16
-BLOCK_OFFSET = 4  # of a vector: its number of elements comes first
+VECTOR_LENGTH_BYTES, VTABLE_HEADER_BYTES = 4, 4  # of FlatBuffers
 PREFIX_BYTES = 8  # of a message: a mark, and its length
 
 
@@ -89,18 +89,18 @@ class _Table:
     def __init__(self, data: memoryview, place: int):
         self._data = data
         self._place = place
-        self._fields = place - int(unpack_from("<i", data, place)[0])
-        self._fields_bytes = int(unpack_from("<H", data, self._fields)[0])
+        self._vtable = place - int(unpack_from("<i", data, place)[0])
+        self._vtable_bytes = int(unpack_from("<H", data, self._vtable)[0])
 
     @classmethod
     def at(cls, data: memoryview, reference: int) -> "_Table":
-        """Return the table that *reference* is the place of a reference to."""
+        """Return the table that the offset at *reference* leads to."""
         return cls(data, _follow(data, reference))
 
     def _find(self, field: int) -> int | None:
         """Return the place of a field, or None if it was not written."""
-        at = BLOCK_OFFSET + 2 * field
-        offset = int(unpack_from("<H", self._data, self._fields + at)[0]) if at < self._fields_bytes else 0
+        at = VTABLE_HEADER_BYTES + 2 * field
+        offset = int(unpack_from("<H", self._data, self._vtable + at)[0]) if at < self._vtable_bytes else 0
         return self._place + offset if offset else None
 
     def number(self, field: int, form: str) -> int:
@@ -114,7 +114,7 @@ class _Table:
         if place is None:
             return 0, 0
         start = _follow(self._data, place)
-        return start + BLOCK_OFFSET, int(unpack_from("<I", self._data, start)[0])
+        return start + VECTOR_LENGTH_BYTES, int(unpack_from("<I", self._data, start)[0])
 
     def content(self, field: int) -> bytes:
         """Return a string as bytes."""

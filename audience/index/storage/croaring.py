@@ -42,7 +42,7 @@ Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
 # A call through ctypes takes half a microsecond more; operations on less take not much longer than that.
 MIN_UNLOCKED_BYTES, MIN_UNLOCKED_ROWS = 1 << 16, 1 << 15
-SHARED_BLOCKS = 4  # that are one; 256 KB and more of each operand
+SHARED_BLOCKS = 4  # that are worked on as one: 256 KB and more of each operand
 _SHARED: list[None] = []  # has an element for each question that threads share
 KNOWN_VERSIONS = ("v4.", "v5.")  # of CRoaring, whose functions have the parameters that are passed here
 POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
@@ -64,16 +64,10 @@ class Operations:
     union_update: Update
     difference_update: Update
     union_many: Callable[[Sequence[BitMap]], BitMap]  # of one or more bitmaps, computed lazily
-    run_optimize: Callable[[BitMap], Any]  # in place: runs where they are smaller
-    without_runs: Callable[[BitMap], BitMap]  # arrays and words only
     fill_rows: Callable[[BitMap, Rows], None]  # contiguous, and as many as the bitmap has
     from_rows: Callable[[Rows], BitMap]
     fill_words: Callable[[BitMap, Words], None]  # words reach beyond the last row, and the bitmap is not empty
     deserialize: Callable[[memoryview], BitMap]  # a ValueError or an IndexError if it is not a bitmap
-
-
-def _without_runs(bitmap: BitMap) -> BitMap:
-    return BitMap(bitmap.to_array(), optimize=False)
 
 
 def _fill_rows(bitmap: BitMap, rows: Rows) -> None:
@@ -104,8 +98,6 @@ LOCKED = Operations(
     union_update=ior,
     difference_update=isub,
     union_many=lambda bitmaps: BitMap.union(*bitmaps),
-    run_optimize=BitMap.run_optimize,
-    without_runs=_without_runs,
     fill_rows=_fill_rows,
     from_rows=_from_rows,
     fill_words=_fill_words,
@@ -130,7 +122,7 @@ def choose_operations(nbytes: int, rows: BitMap | None = None) -> Operations:
     return load_unlocked()
 
 
-def choose_block(length: int) -> int:
+def choose_block_length(length: int) -> int:
     """Return how long a block that numpy works on should be: *length*, or more if threads share a question.
 
     Each step of numpy releases the lock, and waits for it again.
@@ -139,7 +131,7 @@ def choose_block(length: int) -> int:
 
 
 @contextmanager
-def release_lock() -> Iterator[None]:
+def share_question() -> Iterator[None]:
     """Let threads combine large bitmaps at the same time; one alone is a little faster with the lock."""
     _SHARED.append(None)
     try:
@@ -246,8 +238,6 @@ class _Functions:
             "union_update": lambda: self._update("or_inplace"),
             "difference_update": lambda: self._update("andnot_inplace"),
             "union_many": self._union_many,
-            "run_optimize": self._run_optimize,
-            "without_runs": self._without_runs,
             "fill_rows": self._fill_rows,
             "from_rows": self._from_rows,
             "fill_words": self._fill_words,
@@ -341,17 +331,6 @@ class _Functions:
         function = self._load("run_optimize", ctypes.c_bool, ctypes.c_void_p)
         return lambda bitmap: function(bitmap.raw_pointer)
 
-    def _without_runs(self) -> Callable[[BitMap], BitMap]:
-        copy = self._load("copy", ctypes.c_void_p, ctypes.c_void_p)
-        remove = self._load("remove_run_compression", ctypes.c_bool, ctypes.c_void_p)
-
-        def without_runs(bitmap: BitMap) -> BitMap:
-            changed = self._own(copy(bitmap.raw_pointer))
-            remove(changed.raw_pointer)
-            return changed
-
-        return without_runs
-
     def _fill_rows(self) -> Callable[[BitMap, Rows], None]:
         function = self._load("to_uint32_array", None, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -419,10 +398,6 @@ def _observe(name: str, function: Any, samples: Samples) -> list[Any]:
     match name:
         case "union_many":
             results = [function([first, second, empty, second]), function([first])]
-        case "run_optimize":
-            results = [(function(bitmap), bitmap.get_statistics()) for bitmap in operands]
-        case "without_runs":
-            results = [(changed, changed.get_statistics()["n_run_containers"]) for changed in map(function, [small])]
         case "fill_rows":
             results = [_fill_new_rows(function, bitmap).tobytes() for bitmap in (small, empty)]
         case "from_rows":

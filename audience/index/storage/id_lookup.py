@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from audience._fs.checksums import hash64
 from audience.index.storage.bitmaps import RowNumbers
-from audience.index.storage.croaring import choose_block
+from audience.index.storage.croaring import choose_block_length
 from audience.lazy_imports import np
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def mark_prefixes(hashes: HashTable) -> Prefixes:
 def _select_entries(table: HashTable, prefixes: Prefixes) -> HashTable:
     """Return the entries of *table* that begin as *prefixes* say, in blocks whose numbers stay in the cache."""
     shift = np.uint64(HASH_BITS - len(prefixes).bit_length() + 1)
-    length = choose_block(PREFIXED_ENTRIES)
+    length = choose_block_length(PREFIXED_ENTRIES)
     first_bits, is_marked = np.empty(length, dtype=np.uint64), np.empty(length, dtype=np.bool_)
     parts = [no_hashes()]
     for start in range(0, len(table), length):
@@ -146,7 +146,7 @@ def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction
     parts = [(no_hashes(), rows_of_table(no_hashes()))]
     if low < high:
         seed_hash, first, last = _hash_seed(seed), np.uint64(low), np.uint64(high - 1)
-        length = choose_block(MIXED_ENTRIES)
+        length = choose_block_length(MIXED_ENTRIES)
         mixed, spare = np.empty((2, length), dtype=np.uint64)
         for start in range(0, len(table), length):
             entries = table[start : start + length]

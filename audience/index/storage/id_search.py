@@ -80,11 +80,11 @@ def find_hashed(shard: Shard, column: IdColumn, hashed: HashedIds) -> pl.DataFra
 
     Args:
         shard: Shard to search.
-        column: Name of the id column.
+        column: Id column to search.
         hashed: Distinct ids.
 
     Returns:
-        The columns `row`, `id`, and `at`, the position of the id in *ids*.
+        The columns `row`, `id`, and `at`, the position of the id in `hashed.ids`.
     """
     reject_polars_after_fork()
     no_matches, ids = pl.DataFrame(schema=MATCH_SCHEMA), hashed.ids

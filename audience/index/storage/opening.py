@@ -58,7 +58,7 @@ class Opening:
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[int, int, tuple[int, int]]]:
-        """Start and stop of each block in the object, and the range that is read with it, by key and block."""
+        """Return for each key and block its start and stop in the object, and the range that is read with it."""
         spans = [_measure(files) for files in self._shards]
         total = sum(spans)
         places, at = {}, 0

@@ -22,10 +22,8 @@ ONES = 0x0101_0101_0101_0101
 PADDING_WORDS = 40  # between slices: numpy is slower if they are a multiple of 4,096 bytes apart
 BLOCK_WORDS = 16 * CONTAINER_WORDS  # of each slice, of which numbers are computed at a time
 SWAPPED_BITS = ((4, 0x0F * ONES), (2, 0x33 * ONES), (1, 0x55 * ONES))
-LOWER_BITS, MAX_UPPER_BITS = (
-    16,
-    3,
-)  # of numbers that are looked up; the upper bits choose among the flags that are found
+LOWER_BITS = 16  # of numbers that are looked up
+MAX_UPPER_BITS = 3  # of them: they choose among the flags that are found
 
 
 class KeptMemory(threading.local):
@@ -112,7 +110,7 @@ def _look_up_flags(
 
 
 def _choose_bytes(entries: NDArray[np.unsignedinteger], upper: Sequence[WordBytes]) -> NDArray[np.uint8]:
-    """Return, of the bytes of each entry, those bits at whose number the *upper* bits of the row are."""
+    """Return for each row its bit in that byte of its entry whose number the *upper* bits of the row form."""
     #   bytes of an entry    0   1   2   3     by the lowest of two upper bits: 0 or 1, 2 or 3
     #                        └─┬─┘   └─┬─┘     by the other one
     #                          └───┬───┘
@@ -122,7 +120,7 @@ def _choose_bytes(entries: NDArray[np.unsignedinteger], upper: Sequence[WordByte
 
 
 def choose_parts(parts: Sequence[WordBytes], upper: Sequence[WordBytes]) -> WordBytes:
-    """Return the bits of that one of *parts* of which the *upper* bits of the row are the number."""
+    """Return for each row its bit in that one of *parts* whose number the *upper* bits of the row form."""
     for bits in upper:
         parts = [zeros ^ bits & (zeros ^ ones) for zeros, ones in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]

@@ -167,14 +167,14 @@ class Shard:
 
     @cached_property
     def _bitmap_bounds(self) -> memoryview:
-        """Where each bitmap begins behind the first one, and where the last one ends."""
+        """Return where each bitmap begins behind the first one, and where the last one ends."""
         offsets = self._tag_table.buffer_locations("bitmap")[1]
         self._data_files[TAGS].read_buffer(offsets)
         return arrow_file.view_offsets(self._data_files[TAGS].data, offsets)
 
     @cached_property
     def _first_bitmap(self) -> int:
-        """Where the first bitmap begins in the tags file."""
+        """Return where the first bitmap begins in the tags file."""
         data = self._tag_table.buffer_locations("bitmap")[2]
         return data[0] if data else 0
 

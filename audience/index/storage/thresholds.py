@@ -231,12 +231,12 @@ def _estimate_merging(form: BitmapForm, operand_count: int, carries: int) -> flo
 
 
 def find_in_runs(runs: SortedRuns, count: int, *, exactly: bool) -> BitMap:
-    """Return the rows of *count* or more sets, by the first and last rows of their *runs*."""
+    """Return the rows of *count* or more sets, or of as many if *exactly*, by the ends of their *runs*."""
     return runs.find_exactly(count) if exactly else runs.find_at_least(count)
 
 
 def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> BitMap:
-    """Return the rows of *count* or more *bitmaps*, which are merged one after another.
+    """Return the rows of *count* or more *bitmaps*, or of as many if *exactly*, merged one after another.
 
     It takes a third of the time if bitmaps of few runs come first: the merged rows then have few runs for long.
     """
@@ -288,7 +288,7 @@ def _raise_levels(levels: list[BitMap], bitmap: BitMap, first: BitMap, max_level
 
 
 def count_in_bytes(bitmaps: Sequence[BitMap], count: int, row_count: int, *, exactly: bool) -> BitMap:
-    """Return the rows of *count* or more *bitmaps*, by a counter for each row."""
+    """Return the rows of *count* or more *bitmaps*, or of as many if *exactly*, by a counter for each row."""
     counters = np.zeros(row_count, dtype=np.min_scalar_type(len(bitmaps)))
     found = []
     for bitmap in bitmaps:
@@ -303,7 +303,7 @@ def count_in_bytes(bitmaps: Sequence[BitMap], count: int, row_count: int, *, exa
 
 
 def add_words(operands: Sequence[RowSet], count: int, row_count: int, *, exactly: bool) -> BitMap:
-    """Return the rows of *count* or more *operands*, added up in packed words.
+    """Return the rows of *count* or more *operands*, or of as many if *exactly*, added up in packed words.
 
     The sum starts at a power of two less *count*, so that the carry out of its highest digit says that the count is
     reached. It is reached exactly if all digits are 0 then, and the power is so large that there is one carry only.

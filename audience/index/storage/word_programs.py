@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from audience.index.storage.bitmaps import BitMap, RowNumbers, RowSet
 from audience.index.storage.cache import CacheKey
-from audience.index.storage.croaring import CONTAINER_WORDS, Words, choose_block
+from audience.index.storage.croaring import CONTAINER_WORDS, Words, choose_block_length
 from audience.index.storage.viewed_words import ViewedWords
 from audience.lazy_imports import np
 
@@ -134,7 +134,7 @@ class WordProgram:
 
     def choose_length(self, size: int) -> int:
         """Return the number of words of a block of operands of *size* words."""
-        return min(choose_block(self.block_words), size)
+        return min(choose_block_length(self.block_words), size)
 
 
 class WordPlan(NamedTuple):
@@ -149,7 +149,7 @@ class WordPlan(NamedTuple):
 
 
 class ProgramWriter:
-    """Writes the steps of a program.
+    """Writer of the steps of a program.
 
     An operation takes the buffers of its operands for its result. With *fresh* it leaves them as they are. The slot of
     a value has only rows that an operand has: no deleted row if the operands have none, and no bit after the last row.
@@ -187,7 +187,7 @@ class ProgramWriter:
         assert plain is not None and other.slot is not None
         if not other.complemented:
             return Value(self._combine(np.bitwise_and, plain, other.slot, fresh))
-        inverted = other.slot if not fresh and self._may_overwrite(other.slot) else self._take_buffer()
+        inverted = other.slot if not fresh and self._consume_use(other.slot) else self._take_buffer()
         self._steps.append(Step(np.invert, other.slot, None, inverted))
         if fresh:
             self._steps.append(Step(np.bitwise_and, plain, inverted, inverted))
@@ -239,18 +239,18 @@ class ProgramWriter:
 
     def release(self, value: Value) -> None:
         """Use the buffer of *value*, if it has one and nothing else needs it, for other values."""
-        if value.slot is not None and self._may_overwrite(value.slot):
+        if value.slot is not None and self._consume_use(value.slot):
             self._free.append(value.slot)
 
     def _combine(self, operation: np.ufunc, left: int, right: int, fresh: bool) -> int:
-        buffers = [] if fresh else [slot for slot in dict.fromkeys((left, right)) if self._may_overwrite(slot)]
+        buffers = [] if fresh else [slot for slot in dict.fromkeys((left, right)) if self._consume_use(slot)]
         out = buffers[0] if buffers else self._take_buffer()
         self._steps.append(Step(operation, left, right, out))
         self._free += buffers[1:]
         return out
 
-    def _may_overwrite(self, slot: int) -> bool:
-        """Return whether an operation may take a slot: a buffer that is not kept for another one."""
+    def _consume_use(self, slot: int) -> bool:
+        """Count a use of a slot. Return whether it was the last one of a buffer, which may be overwritten now."""
         kept = self._kept.pop(slot, 0)
         if kept > 1:
             self._kept[slot] = kept - 1
@@ -269,7 +269,7 @@ class ProgramWriter:
 def write_threshold(
     writer: ProgramWriter, operands: Iterable[Value], operand_count: int, count: int, *, exactly: bool
 ) -> Value:
-    """Write the steps that find the rows of *count* or more *operands*, from 1 to their number.
+    """Write the steps that find the rows of *count* or more *operands*, or of as many if *exactly*.
 
     The sum of the operands starts at a power of two less *count*, so that the carry out of its highest digit says that
     the count is reached. It is reached exactly if all digits are 0 then, and the power is so large that there is one
