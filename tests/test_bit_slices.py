@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audience.index.storage import listed_ranks, number_programs, packed_numbers, packed_words
-from audience.index.storage.bitmaps import BitMap, rows_from_number
+from audience.index.storage.bitmaps import BitMap, rows_not_less_than
 
 ROW_COUNT = 70_001  # more than a container, and not a multiple of eight
 
@@ -154,7 +154,7 @@ def test_rows_from_a_number(drawn, data):
     bound = data.draw(st.integers(0, 1 << bit_depth) | st.sampled_from([1 << bit_depth, (1 << bit_depth) + 1]))
     slices = slice_numbers(numbers, bit_depth)
     before = [list(rows) for rows in slices]
-    found = rows_from_number(slices, bound)
+    found = rows_not_less_than(slices, bound)
     rows = BitMap(range(len(numbers))) - found.bitmap if found.complemented else found.bitmap
     assert list(rows) == np.flatnonzero(numbers >= bound).tolist()
     assert [list(rows) for rows in slices] == before, "a slice was changed"

@@ -88,7 +88,7 @@ def index(tmp_path):
     return DeviceIndex.build(table, tmp_path / "index")
 
 
-def list_bitmaps(index: DeviceIndex, attribute: str) -> dict:
+def list_tag_rows(index: DeviceIndex, attribute: str) -> dict:
     (shard,) = index.snapshot.evaluated_shards
     stored = shard.attributes[attribute]
     rows = range(stored.start, stored.stop)
@@ -98,9 +98,9 @@ def list_bitmaps(index: DeviceIndex, attribute: str) -> dict:
 
 def test_bitmaps_that_a_change_does_not_touch_are_the_same_objects(index):
     index.remove(["r0"])
-    before = list_bitmaps(index, "city")
+    before = list_tag_rows(index, "city")
     index.update(pl.DataFrame({"token": ["r1"], "city": ["c"]}))
-    after = list_bitmaps(index, "city")
+    after = list_tag_rows(index, "city")
     assert after["a"] is before["a"]
     assert list(after["b"]) == list(before["b"])[1:]
     assert list(after["c"]) == [*before["c"], 900]
@@ -125,7 +125,7 @@ def test_small_bitmaps_that_are_read_together_are_moved_now_and_then(index, monk
     kept, before = [], None
     for number in range(1, 5):
         assert index.count("age < 100") == 100 - number
-        after = list_bitmaps(index, "age")["50"]
+        after = list_tag_rows(index, "age")["50"]
         kept.append(after is before)
         before = after
         index.remove([f"r{number}"])
@@ -148,7 +148,7 @@ def test_comparison_that_is_asked_again_is_kept_as_one_bitmap_if_that_is_small(i
             assert {text: index.count(text) for text in expected} == expected
         (shard,) = index.snapshot.evaluated_shards
         assert [len(union.bitmaps) for union in shard.kept_unions.values()] == [kept]
-        assert sum(map(len, list_bitmaps(index, "age").values())) == shard.device_count
+        assert sum(map(len, list_tag_rows(index, "age").values())) == shard.device_count
 
 
 @pytest.mark.parametrize(("text", "before", "loaded"), [("city:a AND age < 100", 33, 1), ("age < 100", 99, 0)])
@@ -222,5 +222,5 @@ def test_rows_of_merged_deltas_are_forgotten(index):
         opened = DeviceIndex.open(index.folder)
         for text in ("city:a", "city:b", "city:c", "city:a OR city:b", "NOT city:b AND age < 500"):
             assert index.count(text) == opened.count(text), (number, text)
-        rows = {city: list(bitmap) for city, bitmap in list_bitmaps(index, "city").items()}
-        assert rows == {city: list(bitmap) for city, bitmap in list_bitmaps(opened, "city").items()}
+        rows = {city: list(bitmap) for city, bitmap in list_tag_rows(index, "city").items()}
+        assert rows == {city: list(bitmap) for city, bitmap in list_tag_rows(opened, "city").items()}

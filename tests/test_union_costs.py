@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audience.index.query.tag_costs import MAX_MERGED_ROWS, _estimate_union, estimate_costs
 from audience.index.query.tag_questions import _order_chain
-from audience.index.query.tag_trees import Intersection, TagTree, Union, _add_weights, count_factor
+from audience.index.query.tag_trees import IntersectionTree, TagTree, UnionTree, _add_weights, count_factor
 from audience.index.storage.bitmap_forms import BitmapForm
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY, BitMap, RowSet
 from audience.index.storage.shard import Operand
@@ -76,18 +76,18 @@ SOME, RARE = make_arrays(CONTAINERS, 600), make_arrays(CONTAINERS, 60)
 
 
 def test_a_union_of_three_takes_longer_than_to_read_its_bitmaps():
-    found, counted = estimate_tree(Union((0, 1, 2)), SOME, SOME, SOME)
+    found, counted = estimate_tree(UnionTree((0, 1, 2)), SOME, SOME, SOME)
     assert found > counted > 3 * SOME.cost + estimate(SOME, SOME, SOME) / 2
-    _, counted = estimate_tree(Union((0, 1)), SOME, SOME)
+    _, counted = estimate_tree(UnionTree((0, 1)), SOME, SOME)
     assert counted < 2 * SOME.cost  # as an intersection, without a bitmap
 
 
 def test_a_union_within_an_intersection_takes_as_long():
-    _, counted = estimate_tree(Intersection((0, Union((1, 2, 3))), ()), SOME, SOME, SOME, SOME)
+    _, counted = estimate_tree(IntersectionTree((0, UnionTree((1, 2, 3))), ()), SOME, SOME, SOME, SOME)
     assert counted > 4 * SOME.cost + estimate(SOME, SOME, SOME)
 
 
 def test_each_rare_tag_takes_longer_to_unite_than_the_one_before():
-    costs = [estimate_tree(Union(tuple(range(count))), *[RARE] * count)[1] for count in range(3, 9)]
+    costs = [estimate_tree(UnionTree(tuple(range(count))), *[RARE] * count)[1] for count in range(3, 9)]
     added = [after - before for before, after in pairwise(costs)]
     assert added == sorted(added) and added[0] < added[-1]

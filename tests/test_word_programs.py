@@ -304,7 +304,7 @@ def test_words_are_planned(indexes, monkeypatch):
 
 def test_buffers_of_many_lengths_take_bounded_memory(monkeypatch):
     monkeypatch.setattr(word_programs, "MAX_KEPT_BYTES", 60_000)
-    kept = word_programs._Kept()
+    kept = word_programs._ScratchBuffers()
     for containers in (1, 2, 3, 1, 2, 3):
         length = containers * CONTAINER_WORDS - 7
         buffers = kept.take_buffers(2, length)
@@ -314,7 +314,7 @@ def test_buffers_of_many_lengths_take_bounded_memory(monkeypatch):
 
 
 def test_a_buffer_is_used_again_for_other_lengths_of_as_many_containers():
-    kept = word_programs._Kept()
+    kept = word_programs._ScratchBuffers()
     (first,) = kept.take_buffers(1, CONTAINER_WORDS)
     assert kept.take_buffers(1, CONTAINER_WORDS - 1)[0] is first
     assert kept.take_buffers(1, CONTAINER_WORDS + 1)[0] is not first

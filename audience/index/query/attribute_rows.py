@@ -140,9 +140,9 @@ def _rows_between_bounds(attribute: StoredAttribute, start: int, stop: int, shar
     """Return the rows whose bit-sliced rank is from *start* on and below *stop*."""
     slice_rows, (low, high) = find_slices(attribute, [(start, stop)])
     present, *slices = shard.load_bitmaps(slice_rows)
-    operands = [RowSet(present, nbytes=bitmaps.bitmap_nbytes(present)), ~bitmaps.rows_from_number(slices, high)]
+    operands = [RowSet(present, nbytes=bitmaps.bitmap_nbytes(present)), ~bitmaps.rows_not_less_than(slices, high)]
     if low:
-        operands.append(bitmaps.rows_from_number(slices, low))
+        operands.append(bitmaps.rows_not_less_than(slices, low))
     return bitmaps.intersect(operands).bitmap
 
 

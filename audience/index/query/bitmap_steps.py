@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import and_, iand, ior, isub, or_, sub
 from typing import Any, NamedTuple, TypeAlias
 
-from audience.index.query.tag_trees import Intersection, Reached, Tree, Union, is_flat, list_terms
+from audience.index.query.tag_trees import IntersectionTree, ThresholdTree, Tree, UnionTree, is_flat, list_terms
 from audience.index.storage.bitmaps import BitMap
 
 MAX_KEPT_STEPS = 4_096
@@ -58,24 +58,24 @@ class BitmapSteps(NamedTuple):
     is_chained: bool = False
 
 
-_KEPT: dict[tuple[Tree, int], BitmapSteps] = {}
+_STEPS_BY_TREE: dict[tuple[Tree, int], BitmapSteps] = {}
 
 
 def find_steps(tree: Tree, costs: Sequence[float]) -> BitmapSteps:
     """Return the steps of *tree*, whose operands have these *costs*: those of an AND are taken by their cost.
 
-    >>> steps = find_steps(Intersection((0, Union((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
+    >>> steps = find_steps(IntersectionTree((0, UnionTree((1, 2))), (3,)), [4.0, 1.0, 1.0, 1.0])
     >>> [(operation.__name__, left, right) for operation, left, right in steps.finding], steps.found
     ([('or_', 1, 2), ('iand', 4, 0), ('isub', 5, 3)], 6)
     >>> len(steps.counting), steps.last[0].__name__, steps.last[1:]
     (2, 'difference_cardinality', (5, 3))
     """
     key = _order(tree, costs), len(costs)
-    steps = _KEPT.get(key)
+    steps = _STEPS_BY_TREE.get(key)
     if steps is None:
-        if len(_KEPT) >= MAX_KEPT_STEPS:
-            _KEPT.clear()
-        steps = _KEPT[key] = _write_steps(*key)
+        if len(_STEPS_BY_TREE) >= MAX_KEPT_STEPS:
+            _STEPS_BY_TREE.clear()
+        steps = _STEPS_BY_TREE[key] = _write_steps(*key)
     return steps
 
 
@@ -92,16 +92,16 @@ def find_chain_steps(operand_count: int) -> BitmapSteps:
 
 def _order(tree: Tree, costs: Sequence[float]) -> Tree:
     """Return *tree* with the plain operands of each AND by their cost, and those that are computed after them."""
-    if isinstance(tree, int | Reached):
+    if isinstance(tree, int | ThresholdTree):
         return tree
-    if isinstance(tree, Union):
-        return tree if is_flat(tree.terms) else Union(tuple([_order(term, costs) for term in tree.terms]))
+    if isinstance(tree, UnionTree):
+        return tree if is_flat(tree.terms) else UnionTree(tuple([_order(term, costs) for term in tree.terms]))
     plain = tree.plain
     if len(plain) > 1:
         plain = tuple(sorted(plain, key=lambda term: costs[term] if isinstance(term, int) else float("inf")))
     if is_flat(plain) and is_flat(tree.subtracted):
-        return Intersection(plain, tree.subtracted)
-    return Intersection(*[tuple([_order(term, costs) for term in terms]) for terms in (plain, tree.subtracted)])
+        return IntersectionTree(plain, tree.subtracted)
+    return IntersectionTree(*[tuple([_order(term, costs) for term in terms]) for terms in (plain, tree.subtracted)])
 
 
 def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
@@ -110,17 +110,17 @@ def _write_steps(tree: Tree, operand_count: int) -> BitmapSteps:
     return BitmapSteps(tuple(finding.steps), found, tuple(counting.steps), last)
 
 
-def list_subtracted(tree: Intersection) -> list[Tree]:
+def list_subtracted(tree: IntersectionTree) -> list[Tree]:
     """Return the trees that are subtracted one by one: instead of the union of two, each of them.
 
     The second one is subtracted in place, and a union would be a bitmap more.
 
-    >>> list_subtracted(Intersection((0,), (1, Union((2, 3)), Union((4, 5, 6)))))
-    [1, 2, 3, Union(terms=(4, 5, 6))]
+    >>> list_subtracted(IntersectionTree((0,), (1, UnionTree((2, 3)), UnionTree((4, 5, 6)))))
+    [1, 2, 3, UnionTree(terms=(4, 5, 6))]
     """
     listed: list[Tree] = []
     for term in tree.subtracted:
-        listed += term.terms if isinstance(term, Union) and len(term.terms) == 2 else [term]
+        listed += term.terms if isinstance(term, UnionTree) and len(term.terms) == 2 else [term]
     return listed
 
 
@@ -141,19 +141,19 @@ class _Writer:
         """Write the steps that find the rows of *tree*, and return their place."""
         if isinstance(tree, int):
             return tree
-        if isinstance(tree, Intersection):
+        if isinstance(tree, IntersectionTree):
             return self._narrow(tree.plain, list_subtracted(tree), is_all=is_all)
-        if isinstance(tree, Union):
+        if isinstance(tree, UnionTree):
             return self._unite([self.write(term) for term in tree.terms])
         plain, complemented = ([*map(self.write, terms)] for terms in (tree.plain, tree.complemented))
-        return self._add(None, Reached(tuple(plain), tuple(complemented), tree.needed, tree.exactly), None)
+        return self._add(None, ThresholdTree(tuple(plain), tuple(complemented), tree.needed, tree.exactly), None)
 
     def write_count(self, tree: Tree) -> LastStep:
         """Write the steps before the one that counts the rows of *tree*, and return that one."""
-        if isinstance(tree, int | Reached) or len(list_terms(tree)) == 1:
+        if isinstance(tree, int | ThresholdTree) or len(list_terms(tree)) == 1:
             place = self.write(tree)
             return count_alone, place, place
-        if isinstance(tree, Union):
+        if isinstance(tree, UnionTree):
             places = [self.write(term) for term in tree.terms]
             if len(places) == 2:
                 return BitMap.union_cardinality, places[0], places[1]
@@ -185,7 +185,7 @@ class _Writer:
             return places[0]
         if len(places) == 2:
             return self._combine(or_, *places)
-        return self._add(None, Union(tuple(places)), None)
+        return self._add(None, UnionTree(tuple(places)), None)
 
     def _combine(self, operation: Callable[[BitMap, BitMap], BitMap], left: int, right: int) -> int:
         """Write an operation, which overwrites a bitmap that an earlier step made: that saves up to a fifth."""

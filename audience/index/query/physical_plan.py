@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from audience.index.query.tag_trees import Reached, Tree, is_flat_union, is_plain_threshold
+from audience.index.query.tag_trees import ThresholdTree, Tree, is_flat_union, is_plain_threshold
 from audience.index.storage import packed_words
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY
 from audience.index.storage.croaring import is_question_shared
@@ -159,7 +159,7 @@ def _estimate_roaring(tree: Tree, operands: Sequence[Operand], cost: float, shar
 
     A threshold over tags alone knows its own cost, which takes long to find.
     """
-    if not isinstance(tree, Reached) or not is_plain_threshold(tree):
+    if not isinstance(tree, ThresholdTree) or not is_plain_threshold(tree):
         return cost
     least = sum([operand.cost for operand in operands])
     if least > enough:

@@ -19,21 +19,21 @@ def load_together(exprs: Iterable[Expr], shard: Shard) -> None:
     """Load the bitmaps of *exprs*, which are expanded, unless that was done for the same objects."""
     new = [expr for expr in exprs if shard.loaded_exprs.get(id(expr)) is not expr]
     if new:
-        shard.load_bitmaps(list(dict.fromkeys(row for expr in new for row in list_bitmaps(expr, shard))))
+        shard.load_bitmaps(list(dict.fromkeys(row for expr in new for row in list_tag_rows(expr, shard))))
         if len(shard.loaded_exprs) >= MAX_KEPT_EXPRS:
             shard.loaded_exprs.clear()
         shard.loaded_exprs.update((id(expr), expr) for expr in new)
 
 
-def list_bitmaps(expr: Expr, shard: Shard) -> list[int]:
+def list_tag_rows(expr: Expr, shard: Shard) -> list[int]:
     """Return the rows of the tags file in which the tags and values of *expr* are; of other atoms, none."""
     match expr:
         case Not(term=term):
-            return list_bitmaps(term, shard)
+            return list_tag_rows(term, shard)
         case And(terms=terms) | Or(terms=terms) | Threshold(terms=terms):
-            return [row for term in terms for row in list_bitmaps(term, shard)]
+            return [row for term in terms for row in list_tag_rows(term, shard)]
         case Except(term=term, excluded=excluded):
-            return [*list_bitmaps(term, shard), *list_bitmaps(excluded, shard)]
+            return [*list_tag_rows(term, shard), *list_tag_rows(excluded, shard)]
     if isinstance(expr, Matches) or not isinstance(expr, Tag | Has | Condition):
         return []
     attribute = shard.attributes.get(expr.type)

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from math import prod
 
-from audience.index.query.tag_trees import MERGED, Intersection, Reached, TagTree, Tree, Union, count_factor, list_terms
+from audience.index.query.tag_trees import (
+    MERGED,
+    IntersectionTree,
+    TagTree,
+    ThresholdTree,
+    Tree,
+    UnionTree,
+    count_factor,
+    list_terms,
+)
 from audience.index.storage.bitmap_forms import BitmapForm
 from audience.index.storage.bitmaps import CONTAINER_ROWS, MAX_ARRAY_CARDINALITY
 from audience.index.storage.shard import Operand, Shard
@@ -59,7 +68,7 @@ def _estimate_arrays(tree: Tree, operands: Sequence[Operand], shard: Shard) -> f
 
     CRoaring writes the rows of two containers of words one by one, if few are in both.
     """
-    if not isinstance(tree, Intersection) or any(operand.tag_row < 0 for operand in operands):
+    if not isinstance(tree, IntersectionTree) or any(operand.tag_row < 0 for operand in operands):
         return 0.0
     dense = min([shard.load_form(operand.tag_row).bitset_containers for operand in operands])
     rows = float(dense * CONTAINER_ROWS)
@@ -77,7 +86,7 @@ def _estimate_unions(tree: Tree, operands: Sequence[Operand], shard: Shard) -> f
         return 0.0
     terms = list_terms(tree)
     cost = sum([_estimate_unions(term, operands, shard) for term in terms])
-    if isinstance(tree, Union) and len(terms) > 2:
+    if isinstance(tree, UnionTree) and len(terms) > 2:
         stored = [operands[term] for term in terms if isinstance(term, int)]
         forms = [shard.load_form(operand.tag_row) for operand in stored if operand.tag_row >= 0]
         cost += _estimate_union(forms, -(-shard.row_count // CONTAINER_ROWS))
@@ -132,11 +141,11 @@ def _estimate_part(tree: Tree, costs: Sequence[float], factor: float = 1.0) -> t
         return costs[tree], 0.0
     parts = [_estimate_part(term, costs) for term in list_terms(tree)]
     cost = sum([part[1] for part in parts])
-    if isinstance(tree, Intersection):
+    if isinstance(tree, IntersectionTree):
         size = min([part[0] for part in parts[: len(tree.plain)]])
         return size, cost + factor * sum([min(part[0], SPARSE_FACTOR * size) for part in parts])
     size = sum([part[0] for part in parts])
-    return size, cost + size * (MERGED if isinstance(tree, Reached) else factor)
+    return size, cost + size * (MERGED if isinstance(tree, ThresholdTree) else factor)
 
 
 def estimate_share(tree: Tree, operands: Sequence[Operand], shard: Shard) -> float:
@@ -151,9 +160,9 @@ def estimate_share(tree: Tree, operands: Sequence[Operand], shard: Shard) -> flo
     match tree:
         case int():
             return operands[tree].cardinality / max(shard.row_count, 1)
-        case Intersection(plain, subtracted):
+        case IntersectionTree(plain, subtracted):
             return prod(estimate(plain)) * prod(estimate_others(subtracted))
-        case Reached(plain, complemented, needed, _):
+        case ThresholdTree(plain, complemented, needed, _):
             return min(1.0, (sum(estimate(plain)) + sum(estimate_others(complemented))) / needed)
-        case Union(terms):
+        case UnionTree(terms):
             return 1 - prod(estimate_others(terms))

@@ -13,8 +13,8 @@ from audience.index.query.bitmap_steps import BitmapSteps, find_chain_steps, fin
 from audience.index.query.physical_plan import WordGains, estimate_gains
 from audience.index.query.tag_costs import MIN_MISSING_RATIO, estimate_costs, estimate_share, find_bound
 from audience.index.query.tag_trees import (
-    Reached,
     TagTree,
+    ThresholdTree,
     Tree,
     find_tree,
     is_flat_union,
@@ -97,7 +97,7 @@ def _make_question(tree: TagTree, operands: list[Operand], shard: Shard) -> TagQ
     if not (is_found_at_once and is_counted_at_once) and (plan := _plan_words(tree, operands, shard)) is not None:
         share = estimate_share(tree.tree, operands, shard)
         gains = estimate_gains(tree.tree, operands, estimated, plan.program, share, shard)
-    may_repeat = not isinstance(tree.tree, Reached)
+    may_repeat = not isinstance(tree.tree, ThresholdTree)
     is_recounted = may_repeat and gains.counted <= 0 and cost < MAX_RECOUNTED_NS
     is_repeated = may_repeat and max(gains.bitmap, gains.row_numbers) <= 0 and found_cost < MAX_REPEATED_NS
     return TagQuestion(

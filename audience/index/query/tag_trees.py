@@ -3,9 +3,9 @@
 A tree says what is combined, whatever the shard. It is read once for each expression object.
 """
 
-#   (a OR b) AND NOT c          Intersection((Union((0, 1)),), (2,))        a, b and c are the operands 0, 1 and 2
-#   NOT a OR NOT (b OR c)     ~ Intersection((0, Union((1, 2))), ())
-#   at most 1 of (a, b, c)    ~ Reached((0, 1, 2), (), 2)
+#   (a OR b) AND NOT c          IntersectionTree((UnionTree((0, 1)),), (2,))     a, b and c are the operands 0, 1, 2
+#   NOT a OR NOT (b OR c)     ~ IntersectionTree((0, UnionTree((1, 2))), ())
+#   at most 1 of (a, b, c)    ~ ThresholdTree((0, 1, 2), (), 2)
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -17,24 +17,24 @@ MERGED = 8.0  # times the cost of an intersection of the same operands, of a thr
 AND_OR = And, Or  # types are tested several times as fast as against `And | Or`
 JUNCTIONS = And, Or, Except, Threshold
 
-Tree: TypeAlias = "int | Intersection | Union | Reached"  # a number is the place of an operand
+Tree: TypeAlias = "int | IntersectionTree | UnionTree | ThresholdTree"  # a number is the place of an operand
 Part: TypeAlias = tuple["Tree", bool]  # rows of a tree, or all others if True
 
 
-class Intersection(NamedTuple):
+class IntersectionTree(NamedTuple):
     """Rows of all *plain* operands, one or more, that no *subtracted* one has."""
 
     plain: tuple[Tree, ...]
     subtracted: tuple[Tree, ...]
 
 
-class Union(NamedTuple):
+class UnionTree(NamedTuple):
     """Rows of any of two or more operands."""
 
     terms: tuple[Tree, ...]
 
 
-class Reached(NamedTuple):
+class ThresholdTree(NamedTuple):
     """Rows that *needed* operands or more have, or as many if *exactly*; from 1 to all but one.
 
     One or more are *plain*. Of a *complemented* one, all other rows are counted.
@@ -61,12 +61,12 @@ class TagTree(NamedTuple):
 
 def is_plain_threshold(tree: Tree) -> bool:
     """Return whether *tree* counts stored bitmaps alone."""
-    return isinstance(tree, Reached) and not tree.complemented and is_flat(tree.plain)
+    return isinstance(tree, ThresholdTree) and not tree.complemented and is_flat(tree.plain)
 
 
 def is_flat_union(tree: Tree) -> bool:
     """Return whether *tree* unites stored bitmaps alone."""
-    return isinstance(tree, Union) and is_flat(tree.terms)
+    return isinstance(tree, UnionTree) and is_flat(tree.terms)
 
 
 def is_flat(terms: Sequence[Tree]) -> bool:
@@ -89,7 +89,7 @@ def read_tree(expr: Expr) -> TagTree | None:
 
     >>> from audience.language.ast import all_of, bare
     >>> read_tree(all_of([bare("a"), Not(bare("b"))]))[:3]
-    (Intersection(plain=(0,), subtracted=(1,)), False, (('tag', 'a'), ('tag', 'b')))
+    (IntersectionTree(plain=(0,), subtracted=(1,)), False, (('tag', 'a'), ('tag', 'b')))
     """
     places: dict[tuple[str, str], int] = {}
     part = _read(expr, places)
@@ -105,7 +105,7 @@ def _add_weights(tree: Tree, factor: float, weights: list[float]) -> None:
     if isinstance(tree, int):
         weights[tree] += factor
     else:
-        own = MERGED if isinstance(tree, Reached) else 1.0
+        own = MERGED if isinstance(tree, ThresholdTree) else 1.0
         for term in list_terms(tree):
             _add_weights(term, factor + own, weights)
 
@@ -115,14 +115,14 @@ def count_factor(tree: Tree) -> float:
 
     The last one makes no bitmap, which takes about half of its time.
     """
-    return 1.0 if isinstance(tree, int | Reached) else 1 - 1 / max(len(list_terms(tree)), 2)
+    return 1.0 if isinstance(tree, int | ThresholdTree) else 1 - 1 / max(len(list_terms(tree)), 2)
 
 
-def list_terms(tree: Intersection | Union | Reached) -> tuple[Tree, ...]:
+def list_terms(tree: IntersectionTree | UnionTree | ThresholdTree) -> tuple[Tree, ...]:
     """Return the operands of a node."""
-    if isinstance(tree, Union):
+    if isinstance(tree, UnionTree):
         return tree.terms
-    return tree.plain + (tree.subtracted if isinstance(tree, Intersection) else tree.complemented)
+    return tree.plain + (tree.subtracted if isinstance(tree, IntersectionTree) else tree.complemented)
 
 
 def _read(expr: Expr, places: dict[tuple[str, str], int]) -> Part | None:
@@ -156,13 +156,13 @@ def _complement(part: Part | None) -> Part | None:
 def _intersect(plain: list[Tree], complemented: list[Tree]) -> Part:
     if not plain:
         return _unite(complemented, [])[0], True
-    return Intersection(tuple(plain), tuple(complemented)), False
+    return IntersectionTree(tuple(plain), tuple(complemented)), False
 
 
 def _unite(plain: list[Tree], complemented: list[Tree]) -> Part:
     if complemented:
         return _intersect(complemented, plain)[0], True
-    return Union(tuple(plain)), False
+    return UnionTree(tuple(plain)), False
 
 
 def _count_terms(expr: Threshold, plain: list[Tree], complemented: list[Tree]) -> Part | None:
@@ -182,6 +182,6 @@ def _reach(plain: list[Tree], complemented: list[Tree], count: int, exactly: boo
     if count == 1 and not exactly:
         return _unite(plain, complemented)
     if plain:
-        return Reached(tuple(plain), tuple(complemented), count, exactly), False
+        return ThresholdTree(tuple(plain), tuple(complemented), count, exactly), False
     needed = size - count if exactly else size - count + 1
-    return Reached(tuple(complemented), (), needed, exactly), not exactly
+    return ThresholdTree(tuple(complemented), (), needed, exactly), not exactly

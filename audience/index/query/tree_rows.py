@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from audience.index.query.bitmap_steps import BitmapStep, Chain
 from audience.index.query.tag_questions import TagQuestion
-from audience.index.query.tag_trees import Reached, Union
+from audience.index.query.tag_trees import ThresholdTree, UnionTree
 from audience.index.storage import thresholds
 from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows
 from audience.index.storage.shard import Shard
@@ -56,11 +56,11 @@ def _take_steps(
     for operation, left, right in steps:
         if operation is not None:
             places.append(operation(places[left], places[right]))  # type: ignore[index]  # it has two operands
-        elif isinstance(left, Union):
+        elif isinstance(left, UnionTree):
             places.append(BitMap.union(*[places[place] for place in left.terms]))  # type: ignore[index]
         elif isinstance(left, Chain):
             places.append(_unite_chain([places[place] for place in left.terms]))
-        elif isinstance(left, Reached):
+        elif isinstance(left, ThresholdTree):
             places.append(_find_reached(left, places, question, shard, note))
         elif not places[left]:
             return False
@@ -76,7 +76,7 @@ def _unite_chain(bitmaps: Sequence[BitMap]) -> BitMap:
 
 
 def _find_reached(
-    tree: Reached, places: Sequence[BitMap], question: TagQuestion, shard: Shard, note: thresholds.Note | None
+    tree: ThresholdTree, places: Sequence[BitMap], question: TagQuestion, shard: Shard, note: thresholds.Note | None
 ) -> BitMap:
     """Return the rows of a threshold whose terms are in *places*."""
     if question.is_merged or (question.is_counted_at_once and not tree.complemented):

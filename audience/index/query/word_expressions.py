@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from audience.index.query.tag_trees import Intersection, TagTree, Tree, Union
+from audience.index.query.tag_trees import IntersectionTree, TagTree, Tree, UnionTree
 from audience.index.storage.word_programs import ALL_ROWS, ProgramWriter, Value, WordProgram, write_threshold
 
 MAX_KEPT_PROGRAMS = 4_096
@@ -35,9 +35,9 @@ def _write_program(tree: TagTree) -> WordProgram | None:
 def _write_tree(tree: Tree, writer: ProgramWriter) -> Value:
     if isinstance(tree, int):
         return Value(tree)
-    if isinstance(tree, Union):
+    if isinstance(tree, UnionTree):
         return ~_write_intersection((~_write_tree(term, writer) for term in tree.terms), writer)
-    if isinstance(tree, Intersection):
+    if isinstance(tree, IntersectionTree):
         return _write_intersection(_write_operands(tree.plain, tree.subtracted, writer), writer)
     operands = _write_operands(tree.plain, tree.complemented, writer)
     size = len(tree.plain) + len(tree.complemented)

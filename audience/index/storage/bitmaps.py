@@ -188,7 +188,7 @@ def remove_rows(bitmap: BitMap, deleted: BitMap | None) -> BitMap:
     return bitmap if not deleted else bitmap - deleted
 
 
-def remove_rows_in_form(bitmap: BitMap, deleted: BitMap) -> BitMap:
+def remove_rows_keeping_runs(bitmap: BitMap, deleted: BitMap) -> BitMap:
     """Return *bitmap* without the *deleted* rows, its containers in the form that they have.
 
     A subtraction makes bitsets of runs, which are slower to intersect where most containers are runs.
@@ -338,14 +338,16 @@ def _is_computed(operand: RowSet | LazyUnion) -> bool:
     return isinstance(operand, LazyUnion) and len(operand.bitmaps) > 1
 
 
-def rows_from_number(bit_slices: Sequence[BitMap], bound: int) -> RowSet:
+def rows_not_less_than(bit_slices: Sequence[BitMap], bound: int) -> RowSet:
     """Return the rows whose bit-sliced number is *bound* or more, out of all rows: one in no slice has the number 0.
 
     Slice i holds the rows whose number has bit i set; the lowest bit comes first. Each bit of *bound* takes one
     operation: the lower bits are compared before, and decide where the bit is equal.
 
-    >>> rows_from_number([BitMap([1, 3]), BitMap([2, 3])], 2).bitmap, rows_from_number([BitMap([1])], 0).complemented
-    (BitMap([2, 3]), True)
+    >>> rows_not_less_than([BitMap([1, 3]), BitMap([2, 3])], 2).bitmap
+    BitMap([2, 3])
+    >>> rows_not_less_than([BitMap([1])], 0).complemented
+    True
     """
     #   number of row   0  1  2  3      bound 2 = binary 10
     #   slice 0 (1s)    .  x  .  x      bit 0 of the bound is 0: no lower bits differ, and every row has 0 or more

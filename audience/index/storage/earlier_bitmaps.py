@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from audience.index.storage.bitmaps import BitMap, LazyUnion, remove_rows_in_form
+from audience.index.storage.bitmaps import BitMap, LazyUnion, remove_rows_keeping_runs
 from audience.index.storage.layout import ShardFiles
 from audience.language.ast import Expr
 
@@ -85,7 +85,7 @@ class EarlierBitmaps:
         return self._keep_left(self.unions.pop(expr, None))
 
     def _keep_left(self, bitmap: BitMap | None) -> BitMap | None:
-        return None if bitmap is None or self.change is None else remove_rows_in_form(bitmap, self.change.removed)
+        return None if bitmap is None or self.change is None else remove_rows_keeping_runs(bitmap, self.change.removed)
 
 
 def list_united(unions: dict[Expr, LazyUnion | None]) -> dict[Expr, BitMap]:

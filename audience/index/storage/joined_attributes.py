@@ -166,10 +166,10 @@ class BitmapSizes:
         return size
 
 
-def count_equal(some: Sequence[object], others: Sequence[object]) -> int:
+def count_common_prefix(some: Sequence[object], others: Sequence[object]) -> int:
     """Return how many of the first elements of two sequences are equal.
 
-    >>> count_equal("abc", "abd")
+    >>> count_common_prefix("abc", "abd")
     2
     """
     return sum(1 for _ in takewhile(bool, map(eq, some, others)))
@@ -180,7 +180,7 @@ def follow_attribute(name: str, parts: Sequence[Shard], earlier: JoinedAttribute
 
     Each of its values has its rank. So no other part has a value that is not among them, and none of them is gone.
     """
-    kept = count_equal([part.files for part in parts], earlier.files)
+    kept = count_common_prefix([part.files for part in parts], earlier.files)
     stored = [part.attributes.get(name) for part in parts]
     present = [attribute for attribute in stored if attribute is not None]
     if not kept or any(_form_of(attribute) != _form_of(earlier.stored) for attribute in present):
@@ -274,11 +274,11 @@ def _find_ranks_of_first(
     if attribute is None:
         return dict.fromkeys(values)
     known = shard.known_ranks.setdefault(attribute.name, {})
-    find_ranks(values - known.keys(), shard.attribute_values(attribute), role, known)
+    fill_ranks(values - known.keys(), shard.attribute_values(attribute), role, known)
     return known
 
 
-def find_ranks(values: Collection[str], strings: StringSequence, role: Role, known: dict[str, int | None]) -> None:
+def fill_ranks(values: Collection[str], strings: StringSequence, role: Role, known: dict[str, int | None]) -> None:
     """Enter the rank of each of *values* among the sorted *strings* in *known*, None for one that is not there."""
     if len(values) > len(strings) * MAX_SEARCHED_RATIO:
         ranks: dict[str, int | None] = {strings[rank]: rank for rank in reversed(range(len(strings)))}

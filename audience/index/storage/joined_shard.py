@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from audience.index.schema.value_types import StringSequence
 from audience.index.storage.bitmap_forms import measure_form
-from audience.index.storage.bitmaps import BitMap, RowSet, copy_side_by_side, remove_rows, remove_rows_in_form
+from audience.index.storage.bitmaps import BitMap, RowSet, copy_side_by_side, remove_rows, remove_rows_keeping_runs
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.earlier_bitmaps import EarlierBitmaps, Numbering, list_united
-from audience.index.storage.joined_attributes import TAG_ROW_BITS, BitmapSizes, JoinedAttributes, count_equal
+from audience.index.storage.joined_attributes import TAG_ROW_BITS, BitmapSizes, JoinedAttributes, count_common_prefix
 from audience.index.storage.kept_forms import KeptForms
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.packed_words import WordBytes
@@ -161,7 +161,7 @@ class JoinedShard(Shard):
         return shard
 
     def _count_common_parts(self, other: JoinedShard) -> int:
-        return count_equal(self.numbering.files, other.numbering.files)
+        return count_common_prefix(self.numbering.files, other.numbering.files)
 
     def _follow(self, earlier: JoinedShard) -> None:
         """Take from *earlier*, whose first part is the same, what is still right when it is asked for."""
@@ -302,7 +302,7 @@ class JoinedShard(Shard):
             if bitmap is not None and earlier.change is not None:
                 return self._add_later_rows(bitmap, (tag_row,), earlier.change.common)
         bitmap = self._join_bitmap(tag_row)
-        return remove_rows_in_form(bitmap, self.deleted) if self.deleted else bitmap
+        return remove_rows_keeping_runs(bitmap, self.deleted) if self.deleted else bitmap
 
     def take_union(self, expr: Expr, tag_rows: Iterable[int]) -> BitMap | None:
         """Return the union of *tag_rows* that an earlier shard kept for *expr*, as it is now; None if none did."""

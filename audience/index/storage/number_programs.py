@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
-from audience.index.storage.packed_numbers import KEPT, PADDING_WORDS
+from audience.index.storage.packed_numbers import PADDING_WORDS, SCRATCH
 from audience.index.storage.packed_words import WordBytes, clear_from, word_count, words_to_bitmap
 from audience.index.storage.word_programs import ALL_ROWS, NO_ROWS, ProgramWriter, Value, WordProgram, take_steps
 from audience.lazy_imports import np
@@ -85,7 +85,7 @@ class NumberProgram:
 
 def _take_slots(count: int, size: int) -> list[Words]:
     length = size + PADDING_WORDS
-    rows: Words = KEPT.take("slots", count * length, np.uint64).reshape(count, length)
+    rows: Words = SCRATCH.take("slots", count * length, np.uint64).reshape(count, length)
     return list(rows[:, :size])
 
 

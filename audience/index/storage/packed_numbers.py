@@ -26,7 +26,7 @@ LOWER_BITS = 16  # of numbers that are looked up
 MAX_UPPER_BITS = 3  # of them: they choose among the flags that are found
 
 
-class KeptMemory(threading.local):
+class ScratchMemory(threading.local):
     """Memory that each thread uses again: to get new memory takes as long as what is done in it."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class KeptMemory(threading.local):
         return array[:size]
 
 
-KEPT = KeptMemory()
+SCRATCH = ScratchMemory()
 
 
 class NumberLookup:
@@ -96,8 +96,8 @@ def _look_up_flags(
     table: NDArray[np.unsignedinteger], block: Sequence[WordBytes], size: int
 ) -> NDArray[np.unsignedinteger]:
     """Return the flags of eight rows in each of *size* entries of *table*; *block* has the bits of their numbers."""
-    flags, taken = KEPT.take("flags", size, table.dtype), KEPT.take("taken", size, table.dtype)
-    positions = KEPT.take("positions", size, np.intp)  # what `take` would make of the numbers, in new memory
+    flags, taken = SCRATCH.take("flags", size, table.dtype), SCRATCH.take("taken", size, table.dtype)
+    positions = SCRATCH.take("positions", size, np.intp)  # what `take` would make of the numbers, in new memory
     for place, numbers in enumerate(_unpack_numbers(block, size // 8)):
         positions[:] = numbers
         if place:
@@ -173,7 +173,7 @@ def _join_two(
     low: NDArray[np.unsignedinteger], high: NDArray[np.unsignedinteger], place: int
 ) -> NDArray[np.unsignedinteger]:
     """Return the numbers of twice as many bytes whose lower half is *low*."""
-    joined: NDArray[np.unsignedinteger] = KEPT.take("joined", len(low), f"<u{2 * low.itemsize}", place)
+    joined: NDArray[np.unsignedinteger] = SCRATCH.take("joined", len(low), f"<u{2 * low.itemsize}", place)
     joined[:] = high
     joined <<= joined.dtype.type(8 * low.itemsize)
     joined |= low
@@ -191,11 +191,11 @@ def _transpose_bits(slices: Sequence[WordBytes], size: int, place: int = 0) -> W
     #   array 0, slice 0   a b c d          a A c C
     #   array 1, slice 1   A B C D          b B d D
     length = size + PADDING_WORDS
-    words: Words = KEPT.take("words", 8 * length, np.uint64, place).reshape(8, length)
+    words: Words = SCRATCH.take("words", 8 * length, np.uint64, place).reshape(8, length)
     words[len(slices) :] = 0
     for row, slice_ in zip(words, slices, strict=False):
         row.view(np.uint8)[: 8 * size] = slice_
-    spare = KEPT.take("spare", 4 * length, np.uint64)
+    spare = SCRATCH.take("spare", 4 * length, np.uint64)
     for distance, mask in SWAPPED_BITS:
         pairs = words.reshape(4 // distance, 2, distance, -1)
         low, high, shift = pairs[:, 0], pairs[:, 1], np.uint64(distance)

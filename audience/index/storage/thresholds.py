@@ -45,7 +45,7 @@ MERGE: Final = "merge"  # the names of the algorithms
 SORTED_RUNS: Final = "sorted runs"
 COUNTERS: Final = "counters"
 SLICED_WORDS: Final = "sliced words"
-_KEPT = threading.local()
+_SCRATCH = threading.local()
 PADDING_WORDS = 40  # between operands: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
@@ -364,10 +364,10 @@ class WordSum:
 
 def _reuse_words(size: int) -> list[Words]:
     """Return words to overwrite, of which each thread keeps those of its last sum: new memory costs a third more."""
-    words: list[Words] = getattr(_KEPT, "words", [])
+    words: list[Words] = getattr(_SCRATCH, "words", [])
     if not words or len(words[0]) != size:
         rows = np.empty((1 + LOADED_OPERANDS, size + PADDING_WORDS), dtype=np.uint64)
-        words = _KEPT.words = list(rows[:, :size])
+        words = _SCRATCH.words = list(rows[:, :size])
     return words
 
 

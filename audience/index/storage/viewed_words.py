@@ -96,22 +96,22 @@ class ViewedWords:
             return int(np.bitwise_count(self.words & other.words).sum(dtype=np.int64))
         return choose_operations(self.nbytes).intersection_cardinality(self._view, other._view)
 
-    def find_shared(self, other: ViewedWords) -> BitMap | None:
+    def find_intersection(self, other: ViewedWords) -> BitMap | None:
         """Return the rows whose bits are set in both, which are as many words; None if `to_bitmap` is faster.
 
         CRoaring intersects words as fast as numpy, and makes a bitmap at once. Only arrays take it longer.
 
         >>> first, second = ViewedWords(5 * CONTAINER_WORDS), ViewedWords(5 * CONTAINER_WORDS)
         >>> first.words[:], second.words[:] = 0x7F, 0x3F
-        >>> len(first.find_shared(second)), first.find_lacking(second)
+        >>> len(first.find_intersection(second)), first.find_difference(second)
         (30720, None)
         """
         if self._view is None or other._view is None or _has_arrays(self._sample() & other._sample()):
             return None
         return choose_operations(self.nbytes).intersection(self._view, other._view)
 
-    def find_lacking(self, other: ViewedWords) -> BitMap | None:
-        """Return the rows whose bits are set here and not in *other*, as `find_shared`."""
+    def find_difference(self, other: ViewedWords) -> BitMap | None:
+        """Return the rows whose bits are set here and not in *other*, as `find_intersection`."""
         if self._view is None or other._view is None or _has_arrays(self._sample() & ~other._sample()):
             return None
         return choose_operations(self.nbytes).difference(self._view, other._view)

@@ -29,7 +29,7 @@ MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 16
 MAX_KEPT_BYTES = 16 << 20  # of a thread
 
 
-class _Kept(threading.local):
+class _ScratchBuffers(threading.local):
     """Memory that each thread uses again: new memory costs as much as some steps.
 
     Shards that have lost rows are of many lengths, but of few numbers of containers.
@@ -59,7 +59,7 @@ class _Kept(threading.local):
             nbytes -= sum(buffer.nbytes for buffer in dropped)
 
 
-_BUFFERS, _RESULTS = _Kept(), _Kept()  # of intermediate results; of rows that are listed
+_BUFFERS, _RESULTS = _ScratchBuffers(), _ScratchBuffers()  # of intermediate results; of rows that are listed
 
 
 class Value(NamedTuple):
@@ -414,7 +414,7 @@ def _find_whole(program: WordProgram, slots: Sequence[ViewedWords], slot: int) -
         return slots[slot].to_bitmap()
     steps, (left, right, is_subtracted) = program.found
     take_steps(steps, words)
-    rows = slots[left].find_lacking(slots[right]) if is_subtracted else slots[left].find_shared(slots[right])
+    rows = slots[left].find_difference(slots[right]) if is_subtracted else slots[left].find_intersection(slots[right])
     if rows is not None:
         return rows
     take_steps(program.steps[len(steps) :], words)
