@@ -15,7 +15,7 @@ from audience.index.query import evaluate, pattern_search, physical_plan, resolv
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.stored_bitmaps import load_together
 from audience.index.query.validate import validate_and_expand
-from audience.index.storage import closed_rows, id_arrays, joined_attributes, joined_shard
+from audience.index.storage import id_arrays, joined_attributes, joined_shard, row_renumbering
 from audience.index.storage.detached import detach_snapshot
 from audience.index.storage.joined_attributes import MergedStrings
 from audience.index.storage.joined_shard import JoinedShard
@@ -41,7 +41,7 @@ def make_table(devices: dict) -> pl.DataFrame:
     words=st.booleans(),
     compared=st.sampled_from([0, 256]),
     open_rows=st.sampled_from([0, joined_shard.MAX_DELETED_RATIO, 1]),
-    sparse_ratio=st.sampled_from([closed_rows.MOVED_RATIO, 1 << 30]),
+    sparse_ratio=st.sampled_from([row_renumbering.MOVED_RATIO, 1 << 30]),
     mask_ratio=st.sampled_from([0, id_arrays.MASK_RATIO, 1 << 30]),
 )
 def test_joined_shard_answers_like_its_parts(
@@ -64,8 +64,8 @@ def test_joined_shard_answers_like_its_parts(
         patch.setattr(compaction, "GROWTH", 1 << 20)
         patch.setattr(compaction, "MAX_DELETED_RATIO", 1)
         patch.setattr(joined_shard, "MAX_DELETED_RATIO", open_rows)
-        patch.setattr(closed_rows, "MOVED_RATIO", sparse_ratio)
-        patch.setattr(closed_rows, "FOUND_RATIO", sparse_ratio)
+        patch.setattr(row_renumbering, "MOVED_RATIO", sparse_ratio)
+        patch.setattr(row_renumbering, "FOUND_RATIO", sparse_ratio)
         patch.setattr(id_arrays, "MASK_RATIO", mask_ratio)
         if words:  # wherever packed words can be used
             patch.setattr(physical_plan, "PROGRAM_NS", -1e12)

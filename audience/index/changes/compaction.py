@@ -4,8 +4,8 @@ A change writes a new shard. Shards of about the same size are merged when there
 written again only when its shard has grown some times larger, and the number of shards grows with the logarithm of
 their devices. Those of half a full shard and more take no part.
 
-Deleted rows cost room, and nearly no time: questions leave them out (`storage/closed_rows.py`). A shard that has many
-is rewritten with new row numbers in the same order.
+Deleted rows cost room, and nearly no time: questions leave them out (`storage/row_renumbering.py`). A shard that has
+many is rewritten with new row numbers in the same order.
 
 A change rewrites about as much as it changes, what is worst first, so that no call takes far longer than another one.
 The rest waits for later changes.
@@ -28,10 +28,10 @@ from audience.index.ingest.encoded_shards import write_shard
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_lookup, packed_numbers, packed_words, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers
-from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.published import Storage
+from audience.index.storage.row_renumbering import RowRenumbering
 from audience.index.storage.shard import Shard
 from audience.index.storage.shard_writer import EncodedAttribute, write_shard_files
 from audience.progress import Progress
@@ -188,9 +188,9 @@ def concat_tables(tables: Sequence[DeviceTable], columns: Sequence[Column]) -> D
 
 def _drop_deleted_rows(shard: Shard, storage: Storage, name: str) -> Shard:
     """Write *shard* without its deleted rows, in the same order."""
-    closed = ClosedRows(shard.deleted or BitMap(), shard.row_count)
+    renumbering = RowRenumbering(shard.deleted or BitMap(), shard.row_count)
     live = bitmaps.bitmap_to_rows(shard.live_rows)
-    attributes = (_compact_attribute(shard, stored, closed) for stored in shard.attributes.values())
+    attributes = (_compact_attribute(shard, stored, renumbering) for stored in shard.attributes.values())
     id_columns = (_compact_id_column(shard, column, live) for column in shard.id_columns)
     numbers = shard.device_numbers(live)
     files = write_shard_files(storage, name, shard.device_count, numbers, attributes, id_columns).commit()
@@ -205,25 +205,27 @@ def _compact_id_column(shard: Shard, column: IdColumn, live: RowNumbers) -> Enco
     return EncodedIdColumn(column, polars_bridge.series_to_arrow(polars_bridge.read_ids_at(shard, column, live)), table)
 
 
-def _compact_attribute(shard: Shard, stored: StoredAttribute, closed: ClosedRows) -> EncodedAttribute:
+def _compact_attribute(shard: Shard, stored: StoredAttribute, renumbering: RowRenumbering) -> EncodedAttribute:
     """Return an attribute without deleted rows; values that no device has any more are left out."""
     values = polars_bridge.read_value_table(shard).slice(stored.start, stored.value_count)
     first_bitmap = stored.start + (stored.value_count if stored.bit_slicing else 0)
-    renumbered = [closed.close(shard.load_bitmap(row)) for row in range(first_bitmap, stored.stop)]
+    renumbered = [renumbering.to_new(shard.load_bitmap(row)) for row in range(first_bitmap, stored.stop)]
     if stored.bit_slicing:
         encoded = _encode_again(stored, values["value"], (), renumbered, stored.distinct_count)
-        return _with_ranks(encoded, shard.read_ranks(stored), closed) if len(values) else encoded
+        return _with_ranks(encoded, shard.read_ranks(stored), renumbering) if len(values) else encoded
     values = values.filter(pl.Series(list(map(bool, renumbered)), dtype=pl.Boolean))
     nonempty = list(filter(None, renumbered))
     return _encode_again(stored, values["value"], values["column"].to_list(), nonempty, len(nonempty))
 
 
-def _with_ranks(encoded: EncodedAttribute, ranks: NDArray[np.uint16] | None, closed: ClosedRows) -> EncodedAttribute:
+def _with_ranks(
+    encoded: EncodedAttribute, ranks: NDArray[np.uint16] | None, renumbering: RowRenumbering
+) -> EncodedAttribute:
     """Return an attribute of texts with the number of rows of each, and with those of *ranks* that are left."""
     present, *slices = encoded.bitmaps
-    having = packed_words.bitmap_to_mask(present, closed.row_count)
-    found = packed_numbers.read_numbers(slices, closed.row_count)[having]
-    left = None if ranks is None else np.delete(ranks, bitmaps.bitmap_to_rows(closed.deleted))
+    having = packed_words.bitmap_to_mask(present, renumbering.row_count)
+    found = packed_numbers.read_numbers(slices, renumbering.row_count)[having]
+    left = None if ranks is None else np.delete(ranks, bitmaps.bitmap_to_rows(renumbering.deleted))
     return replace(encoded, ranks=left, row_counts=np.bincount(found, minlength=len(encoded.values)))
 
 

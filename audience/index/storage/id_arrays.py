@@ -69,26 +69,26 @@ def take_split_series(split: SplitRows, column: IdColumn) -> list[pl.Series]:
 def _choose_ratio(part: PartRows) -> int:
     """Return one in how many rows is wanted at least if a mask is faster, for which rows are not cut and opened."""
     is_small = part.stop - part.start <= SMALL_PART
-    return 2 * MASK_RATIO if part.closed is not None or is_small else MASK_RATIO
+    return 2 * MASK_RATIO if part.renumbering is not None or is_small else MASK_RATIO
 
 
 def _take_masked(part: PartRows, column: IdColumn, words: Words, count: int) -> pl.Series:
-    ids = _read_closed_ids(part, column)
+    ids = _read_renumbered_ids(part, column)
     if count == part.stop - part.start:
         return ids
     return ids.filter(arrow_to_series(arrow_file.from_bits(words, part.start, part.stop)))
 
 
-def _read_closed_ids(part: PartRows, column: IdColumn) -> pl.Series:
+def _read_renumbered_ids(part: PartRows, column: IdColumn) -> pl.Series:
     """Return a column as the rows of *part* are numbered; one without gaps is kept as long as the rows left out are."""
-    closed, name = part.closed, column.stored_name
-    if closed is None:
+    renumbering, name = part.renumbering, column.stored_name
+    if renumbering is None:
         return read_ids(part.shard, column)
-    if name not in closed.columns:
-        live = arrow_to_series(arrow_file.from_bits(closed.live_words, 0, part.shard.row_count))
-        closed.columns[name] = read_ids(part.shard, column).filter(live)
+    if name not in renumbering.columns:
+        live = arrow_to_series(arrow_file.from_bits(renumbering.live_words, 0, part.shard.row_count))
+        renumbering.columns[name] = read_ids(part.shard, column).filter(live)
         part.shard.polars_columns.pop(name, None)  # it takes as much memory
-    ids: pl.Series = closed.columns[name]
+    ids: pl.Series = renumbering.columns[name]
     return ids
 
 

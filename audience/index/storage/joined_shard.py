@@ -26,13 +26,13 @@ from audience.index.schema.value_types import StringSequence
 from audience.index.storage.bitmap_forms import measure_form
 from audience.index.storage.bitmaps import BitMap, RowSet, copy_side_by_side, remove_rows, remove_rows_keeping_runs
 from audience.index.storage.cache import RowSetCache
-from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.device_numbers import Numbers
 from audience.index.storage.earlier_bitmaps import EarlierBitmaps, Numbering, list_united
 from audience.index.storage.joined_attributes import TAG_ROW_BITS, BitmapSizes, JoinedAttributes, count_common_prefix
 from audience.index.storage.kept_forms import KeptForms
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.packed_words import WordBytes
+from audience.index.storage.row_renumbering import RowRenumbering
 from audience.index.storage.shard import Shard
 from audience.language.ast import (
     Aggregate,
@@ -102,7 +102,7 @@ class JoinedShard(Shard):
 
     def __init__(self, parts: Sequence[Shard], cache: RowSetCache, known: Sequence[JoinedShard] = ()):
         self.parts = tuple(parts)
-        self.closed = _close_parts(parts, known)
+        self.renumberings = _renumber_parts(parts, known)
         first = self.parts[0]
         self.files, self.is_remote = first.files, first.is_remote
         self.name = f"joined {'+'.join(part.name for part in parts)}"  # unlike that of a single part, for caches
@@ -182,14 +182,14 @@ class JoinedShard(Shard):
     def numbering(self) -> Numbering:
         """Return how the rows of the parts are numbered, and which are deleted."""
         files = tuple(part.files for part in self.parts)
-        left_out = tuple(None if closed is None else closed.deleted for closed in self.closed)
+        left_out = tuple(None if renumbering is None else renumbering.deleted for renumbering in self.renumberings)
         return Numbering(files, left_out, (*self.offsets, self.row_count), self.deleted or NO_ROWS)
 
     @property
     def _row_counts(self) -> list[int]:
         """Return how many rows of each part are numbered."""
-        pairs = zip(self.parts, self.closed, strict=True)
-        return [part.row_count if closed is None else closed.row_count for part, closed in pairs]
+        pairs = zip(self.parts, self.renumberings, strict=True)
+        return [part.row_count if renumbering is None else renumbering.row_count for part, renumbering in pairs]
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
@@ -201,8 +201,10 @@ class JoinedShard(Shard):
 
     def join_rows(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
         """Return rows of each part as rows of this shard, without those that are closed up."""
-        pairs = zip(rows_of_parts, self.closed, strict=True)
-        return self._join_numbered([closed.close(rows) if closed and rows else rows for rows, closed in pairs])
+        pairs = zip(rows_of_parts, self.renumberings, strict=True)
+        return self._join_numbered(
+            [renumbering.to_new(rows) if renumbering and rows else rows for rows, renumbering in pairs]
+        )
 
     def _join_numbered(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
         """Return rows of each part, as they are numbered there, as rows of this shard."""
@@ -213,9 +215,9 @@ class JoinedShard(Shard):
         return shifted[0] | shifted[1] if len(shifted) > 1 else next(iter(shifted), NO_ROWS)
 
     @cached_property
-    def is_closed_up(self) -> bool:
+    def is_renumbered(self) -> bool:
         """Return whether any part has gaps that are closed up, so that its rows have other numbers here."""
-        return any(closed is not None for closed in self.closed)
+        return any(renumbering is not None for renumbering in self.renumberings)
 
     def split_rows(self, rows: BitMap) -> list[BitMap]:
         """Return *rows* of this shard as rows of each part."""
@@ -230,8 +232,8 @@ class JoinedShard(Shard):
         ]
         return np.concatenate(
             [
-                part.device_numbers(own if closed is None else closed.old_rows(own))
-                for part, own, closed in zip(self.parts, rows_of_parts, self.closed, strict=True)
+                part.device_numbers(own if renumbering is None else renumbering.old_rows(own))
+                for part, own, renumbering in zip(self.parts, rows_of_parts, self.renumberings, strict=True)
             ]
         )
 
@@ -239,9 +241,9 @@ class JoinedShard(Shard):
         """Find the live rows of the devices with *numbers*, as `Shard.rows_of_numbers` does."""
         rows = np.zeros(len(numbers), dtype=np.uint32)
         is_present = np.zeros(len(numbers), dtype=np.bool_)
-        for part, offset, closed in zip(self.parts, self.offsets, self.closed, strict=True):
+        for part, offset, renumbering in zip(self.parts, self.offsets, self.renumberings, strict=True):
             own_rows, is_own = part.rows_of_numbers(numbers)
-            rows[is_own] = (own_rows if closed is None else closed.new_rows(own_rows)) + np.uint32(offset)
+            rows[is_own] = (own_rows if renumbering is None else renumbering.new_rows(own_rows)) + np.uint32(offset)
             is_present |= is_own
         return rows[is_present], is_present
 
@@ -333,9 +335,9 @@ class JoinedShard(Shard):
 
     def _unite_parts(self, rows_of_parts: Sequence[Sequence[int]]) -> BitMap:
         """Return the rows that have one of several values, which are in rows of the tags file of each part."""
-        rows = zip(self.parts, rows_of_parts, self.closed, strict=True)
+        rows = zip(self.parts, rows_of_parts, self.renumberings, strict=True)
         return self._join_numbered(
-            [_union_of_rows(part, own, closed) if own else NO_ROWS for part, own, closed in rows]
+            [_union_of_rows(part, own, renumbering) if own else NO_ROWS for part, own, renumbering in rows]
         )
 
     def load_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:  # type: ignore[override]
@@ -348,8 +350,8 @@ class JoinedShard(Shard):
         if len(missing) > 1:
             wanted = missing if self.is_remote else self._select_unknown(missing)
             by_part = zip(*map(self.joined_attributes.rows_of_parts, wanted), strict=True)
-            for part, closed, rows in zip(self.parts, self.closed, by_part, strict=False):
-                _load_part(part, [row for own in rows for row in own], closed)
+            for part, renumbering, rows in zip(self.parts, self.renumberings, by_part, strict=False):
+                _load_part(part, [row for own in rows for row in own], renumbering)
         known = self._bitmaps
         if self._moves(missing):
             known.update(zip(missing, copy_side_by_side([self.load_bitmap(row) for row in missing]), strict=True))
@@ -371,52 +373,52 @@ class JoinedShard(Shard):
         return unknown
 
 
-def _close_parts(parts: Sequence[Shard], known: Iterable[JoinedShard]) -> tuple[ClosedRows | None, ...]:
+def _renumber_parts(parts: Sequence[Shard], known: Iterable[JoinedShard]) -> tuple[RowRenumbering | None, ...]:
     """Return for each of *parts* its rows without the deleted ones, or None if these are few.
 
     Those of *known* shards, which have bitmaps already, are taken again if few other rows were deleted since.
     """
     by_name = {
-        part.name: (shard, part, closed)
+        part.name: (shard, part, renumbering)
         for shard in known
-        for part, closed in zip(shard.parts, shard.closed, strict=True)
+        for part, renumbering in zip(shard.parts, shard.renumberings, strict=True)
     }
-    return tuple(_close_part(part, *by_name.get(part.name, (None, part, None))) for part in parts)
+    return tuple(_renumber_part(part, *by_name.get(part.name, (None, part, None))) for part in parts)
 
 
-def _close_part(
-    part: Shard, known: JoinedShard | None, known_part: Shard, closed: ClosedRows | None
-) -> ClosedRows | None:
+def _renumber_part(
+    part: Shard, known: JoinedShard | None, known_part: Shard, renumbering: RowRenumbering | None
+) -> RowRenumbering | None:
     deleted = part.deleted or NO_ROWS
-    if closed is not None and known_part.files == part.files and closed.deleted <= deleted:
-        others = len(deleted) - len(closed.deleted)
+    if renumbering is not None and known_part.files == part.files and renumbering.deleted <= deleted:
+        others = len(deleted) - len(renumbering.deleted)
     else:
-        closed, others = None, len(deleted)
+        renumbering, others = None, len(deleted)
     max_ratio = MAX_DELETED_RATIO if known is None else known.find_max_ratio(others)
-    return closed if others <= part.row_count * max_ratio else ClosedRows(deleted, part.row_count)
+    return renumbering if others <= part.row_count * max_ratio else RowRenumbering(deleted, part.row_count)
 
 
-def _cut_rows(rows: BitMap, start: int, stop: int, closed: ClosedRows | None) -> BitMap:
+def _cut_rows(rows: BitMap, start: int, stop: int, renumbering: RowRenumbering | None) -> BitMap:
     """Return the *rows* from *start* up to *stop* as rows of the part that they are of."""
     if not rows.range_cardinality(start, stop):
         return BitMap()
     own = (rows & BitMap(range(start, stop))).shift(-start)
-    return own if closed is None else closed.open(own)
+    return own if renumbering is None else renumbering.to_old(own)
 
 
-def _load_part(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | None) -> None:
+def _load_part(part: Shard, tag_rows: Sequence[int], renumbering: RowRenumbering | None) -> None:
     """Load bitmaps of *part*, many of them together."""
-    if closed is None:
+    if renumbering is None:
         part.load_bitmaps(tag_rows)
         return
-    missing = [tag_row for tag_row in dict.fromkeys(tag_rows) if tag_row not in closed.bitmaps]
-    closed.bitmaps.update(zip(missing, map(closed.close, part.read_bitmaps(missing)), strict=True))
+    missing = [tag_row for tag_row in dict.fromkeys(tag_rows) if tag_row not in renumbering.bitmaps]
+    renumbering.bitmaps.update(zip(missing, map(renumbering.to_new, part.read_bitmaps(missing)), strict=True))
 
 
-def _union_of_rows(part: Shard, tag_rows: Sequence[int], closed: ClosedRows | None) -> BitMap:
+def _union_of_rows(part: Shard, tag_rows: Sequence[int], renumbering: RowRenumbering | None) -> BitMap:
     """Return the rows that have the value in one of several rows of the tags file, as they are numbered."""
-    _load_part(part, tag_rows, closed)
-    load = part.load_bitmap if closed is None else closed.bitmaps.__getitem__
+    _load_part(part, tag_rows, renumbering)
+    load = part.load_bitmap if renumbering is None else renumbering.bitmaps.__getitem__
     first, *others = map(load, tag_rows)
     return BitMap.union(first, *others) if others else first
 
@@ -429,11 +431,13 @@ class PartRows(NamedTuple):
     rows: BitMap  # of the evaluated shard, also of other parts
     start: int
     stop: int
-    closed: ClosedRows | None
+    renumbering: RowRenumbering | None
 
     def cut(self) -> BitMap:
         """Return the rows as they are numbered in the stored shard."""
-        return self.rows if self.shard is self.evaluated else _cut_rows(self.rows, self.start, self.stop, self.closed)
+        if self.shard is self.evaluated:
+            return self.rows
+        return _cut_rows(self.rows, self.start, self.stop, self.renumbering)
 
 
 class SplitRows(Sequence[BitMap]):
@@ -474,7 +478,7 @@ class SplitRows(Sequence[BitMap]):
     def consecutive_rows(self) -> BitMap | None:
         """Return the rows where those of a shard follow all rows of shards before it; else, or with gaps, None."""
         match self._evaluated:
-            case (JoinedShard() as shard,) if shard.parts == self._shards and not shard.is_closed_up:
+            case (JoinedShard() as shard,) if shard.parts == self._shards and not shard.is_renumbered:
                 return self._rows[0]
         return None
 
@@ -488,8 +492,8 @@ def _list_parts(shard: Shard, rows: BitMap) -> list[PartRows]:
     if not isinstance(shard, JoinedShard):
         return [PartRows(shard, shard, rows, 0, shard.row_count, None)]
     starts, stops = shard.offsets, (*shard.offsets[1:], shard.row_count)
-    places = zip(shard.parts, starts, stops, shard.closed, strict=True)
-    return [PartRows(part, shard, rows, start, stop, closed) for part, start, stop, closed in places]
+    places = zip(shard.parts, starts, stops, shard.renumberings, strict=True)
+    return [PartRows(part, shard, rows, start, stop, renumbering) for part, start, stop, renumbering in places]
 
 
 def rows_by_shard(evaluated: Iterable[Shard], rows: Iterable[BitMap]) -> dict[str, BitMap]:

@@ -32,8 +32,8 @@ from audience.index.records.policies import read_policies
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.closed_rows import ClosedRows
 from audience.index.storage.list_columns import as_lists
+from audience.index.storage.row_renumbering import RowRenumbering
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.validation import join_some
@@ -185,7 +185,7 @@ def _iter_bitmaps(
 
 def _make_renumbering(shard: Shard) -> Callable[[BitMap], BitMap]:
     """Return a function that returns the positions of the live rows of a bitmap."""
-    return (lambda bitmap: bitmap) if shard.deleted is None else ClosedRows(shard.deleted, shard.row_count).close
+    return (lambda bitmap: bitmap) if shard.deleted is None else RowRenumbering(shard.deleted, shard.row_count).to_new
 
 
 def _make_frame(number: int, values: pl.DataFrame, found: Sequence[BitMap], column: CarriedColumn) -> pl.DataFrame:

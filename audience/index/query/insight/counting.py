@@ -168,7 +168,7 @@ def _is_worth_joining(shard: JoinedShard, attribute: StoredAttribute) -> bool:
         return False
     is_asked_again = attribute.name in shard.profiled
     shard.profiled.add(attribute.name)
-    return is_asked_again or not shard.is_closed_up
+    return is_asked_again or not shard.is_renumbered
 
 
 def _list_counted(shards: Sequence[Shard], names: Sequence[str]) -> Iterator[tuple[int, Shard, StoredAttribute]]:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.storage import closed_rows
+from audience.index.storage import row_renumbering
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.closed_rows import ClosedRows
+from audience.index.storage.row_renumbering import RowRenumbering
 
 ROW_COUNTS = [1, 63, 64, 65, 128, 1_000, 65_535, 65_536, 65_537, 131_072, 140_000]
 
@@ -28,27 +28,27 @@ def row_sets(draw, row_count: int) -> BitMap:
 def test_closed_rows_are_numbered_as_if_the_others_had_never_been(data, row_count, max_bounds, sparse_ratio):
     deleted, rows = data.draw(row_sets(row_count)), data.draw(row_sets(row_count))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(closed_rows, "MAX_BOUNDS", max_bounds)
-        patch.setattr(closed_rows, "MOVED_RATIO", sparse_ratio)
-        patch.setattr(closed_rows, "FOUND_RATIO", sparse_ratio)
-        closed = ClosedRows(deleted, row_count)
+        patch.setattr(row_renumbering, "MAX_BOUNDS", max_bounds)
+        patch.setattr(row_renumbering, "MOVED_RATIO", sparse_ratio)
+        patch.setattr(row_renumbering, "FOUND_RATIO", sparse_ratio)
+        renumbering = RowRenumbering(deleted, row_count)
         remaining = [row for row in range(row_count) if row not in deleted]
         numbers = {row: number for number, row in enumerate(remaining)}
         expected = [numbers[row] for row in rows if row in numbers]
-        assert closed.row_count == len(remaining)
-        assert list(closed.close(rows)) == expected
-        assert list(closed.open(BitMap(expected))) == [row for row in rows if row in numbers]
+        assert renumbering.row_count == len(remaining)
+        assert list(renumbering.to_new(rows)) == expected
+        assert list(renumbering.to_old(BitMap(expected))) == [row for row in rows if row in numbers]
         kept = np.array(sorted(numbers.keys() & set(rows)), dtype=np.uint32)
-        assert closed.new_rows(kept).tolist() == expected
-        assert closed.old_rows(closed.new_rows(kept)).tolist() == kept.tolist()
+        assert renumbering.new_rows(kept).tolist() == expected
+        assert renumbering.old_rows(renumbering.new_rows(kept)).tolist() == kept.tolist()
 
 
 def test_closed_runs_stay_runs():
     random = np.random.default_rng(3)
     deleted = BitMap(np.flatnonzero(random.random(200_000) < 0.1).tolist())
     run = BitMap(range(30_000, 190_000))
-    closed = ClosedRows(deleted, 200_000)
-    statistics = closed.close(run).get_statistics()
+    renumbering = RowRenumbering(deleted, 200_000)
+    statistics = renumbering.to_new(run).get_statistics()
     assert statistics["n_run_containers"] == statistics["n_containers"]
     assert (run - deleted).get_statistics()["n_bitset_containers"] > 0
-    assert closed.open(closed.close(run)) == run - deleted
+    assert renumbering.to_old(renumbering.to_new(run)) == run - deleted

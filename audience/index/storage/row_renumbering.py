@@ -28,7 +28,7 @@ BLOCK_WORDS = 1 << 12  # that are moved at a time, so that they stay in the cach
 HALVES = tuple(1 << place for place in reversed(range(6)))  # of a word, of half of it, …
 
 
-class ClosedRows:
+class RowRenumbering:
     """Rows that are left of *row_count* rows without those in *deleted*, of which there is at least one.
 
     Attributes:
@@ -37,8 +37,8 @@ class ClosedRows:
         bitmaps: Bitmaps of the shard that were closed up, by their row of the tags file.
         columns: Columns of ids without the rows that are left out, by their name: views of the mapped file.
 
-    >>> closed = ClosedRows(BitMap([1, 3]), 6)
-    >>> closed.close(BitMap([0, 1, 2, 4, 5])), closed.open(BitMap([1, 3])), closed.row_count
+    >>> renumbering = RowRenumbering(BitMap([1, 3]), 6)
+    >>> renumbering.to_new(BitMap([0, 1, 2, 4, 5])), renumbering.to_old(BitMap([1, 3])), renumbering.row_count
     (BitMap([0, 1, 2, 3]), BitMap([2, 5]), 4)
     """
 
@@ -60,7 +60,7 @@ class ClosedRows:
         """Return the rows that are left, by their old numbers, as packed words."""
         return self._live
 
-    def close(self, bitmap: BitMap) -> BitMap:
+    def to_new(self, bitmap: BitMap) -> BitMap:
         """Return those rows of *bitmap* that are left, by their new numbers; its containers keep their form."""
         if len(bitmap) * MOVED_RATIO < self._old_count:
             return rows_to_bitmap(self.new_rows(bitmap_to_rows(remove_rows(bitmap, self.deleted))))
@@ -69,17 +69,17 @@ class ClosedRows:
         bounds = _find_bounds(words)
         if bounds is not None:
             return _join_runs(self.new_rows(bounds))
-        closed = words_to_bitmap(self._close_words(words))
-        closed.run_optimize()
-        return closed
+        moved = words_to_bitmap(self._move_words_up(words))
+        moved.run_optimize()
+        return moved
 
-    def open(self, bitmap: BitMap) -> BitMap:
+    def to_old(self, bitmap: BitMap) -> BitMap:
         """Return the rows whose new numbers are in *bitmap*."""
         if len(bitmap) * FOUND_RATIO < self._old_count:
             return rows_to_bitmap(self.old_rows(bitmap_to_rows(bitmap)))
         words: Words = np.zeros(word_count(self.row_count) + 2, dtype=np.uint64)
         fill_words(bitmap, words[:-2])
-        return words_to_bitmap(self._open_words(words)[:-1])
+        return words_to_bitmap(self._move_words_back(words)[:-1])
 
     def new_rows(self, rows: RowNumbers) -> RowNumbers:
         """Return how many rows are left before each of *rows*, which is its new number if it is left itself."""
@@ -132,7 +132,7 @@ class ClosedRows:
         """Return the first word of those whose rows begin in the same new word."""
         return np.flatnonzero(np.diff(self._places[0], prepend=-1))
 
-    def _close_words(self, words: Words) -> Words:
+    def _move_words_up(self, words: Words) -> Words:
         """Return the words of the rows of *words*, which are changed, by their new numbers."""
         words &= self._live
         spare = np.empty(BLOCK_WORDS, dtype=np.uint64)
@@ -146,16 +146,16 @@ class ClosedRows:
                 block |= moved
         (places, shifts), firsts = self._places, self._first_words
         lasts = np.append(firsts[1:], len(words)) - 1  # only the last one can reach into the next new word
-        closed: Words = np.zeros(word_count(self.row_count) + 2, dtype=np.uint64)
-        closed[places[firsts]] = np.bitwise_or.reduceat(words << shifts, firsts)
-        closed[places[lasts] + 1] |= words[lasts] >> np.uint64(1) >> np.uint64(WORD_BITS - 1) - shifts[lasts]
-        return closed[:-2]
+        renumbered: Words = np.zeros(word_count(self.row_count) + 2, dtype=np.uint64)
+        renumbered[places[firsts]] = np.bitwise_or.reduceat(words << shifts, firsts)
+        renumbered[places[lasts] + 1] |= words[lasts] >> np.uint64(1) >> np.uint64(WORD_BITS - 1) - shifts[lasts]
+        return renumbered[:-2]
 
-    def _open_words(self, closed: Words) -> Words:
-        """Return the words of the rows whose new numbers are in *closed*, which has two words more than they need."""
+    def _move_words_back(self, renumbered: Words) -> Words:
+        """Return the words of the rows whose new numbers are in *renumbered*, which has two words more than needed."""
         places, shifts = self._places
-        words = closed[places] >> shifts
-        words |= closed[places + 1] << np.uint64(1) << np.uint64(WORD_BITS - 1) - shifts
+        words = renumbered[places] >> shifts
+        words |= renumbered[places + 1] << np.uint64(1) << np.uint64(WORD_BITS - 1) - shifts
         spare = np.empty(BLOCK_WORDS, dtype=np.uint64)
         for start in range(0, len(words), BLOCK_WORDS):
             block = words[start : start + BLOCK_WORDS]
