@@ -1,4 +1,4 @@
-"""Rows that are closed up after a deletion: their numbers are those of a list without the deleted rows."""
+"""Rows that are renumbered after a deletion: their numbers are those of a list without the deleted rows."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def row_sets(draw, row_count: int) -> BitMap:
 
 
 @given(st.data(), st.sampled_from(ROW_COUNTS), st.sampled_from([0, 1 << 11]), st.sampled_from([1, 128, 1 << 30]))
-def test_closed_rows_are_numbered_as_if_the_others_had_never_been(data, row_count, max_bounds, sparse_ratio):
+def test_rows_are_renumbered_as_if_the_others_had_never_been(data, row_count, max_bounds, sparse_ratio):
     deleted, rows = data.draw(row_sets(row_count)), data.draw(row_sets(row_count))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_renumbering, "MAX_BOUNDS", max_bounds)
@@ -43,7 +43,7 @@ def test_closed_rows_are_numbered_as_if_the_others_had_never_been(data, row_coun
         assert renumbering.old_rows(renumbering.new_rows(kept)).tolist() == kept.tolist()
 
 
-def test_closed_runs_stay_runs():
+def test_renumbered_runs_stay_runs():
     random = np.random.default_rng(3)
     deleted = BitMap(np.flatnonzero(random.random(200_000) < 0.1).tolist())
     run = BitMap(range(30_000, 190_000))

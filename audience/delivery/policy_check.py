@@ -16,7 +16,8 @@ from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.run_names import view_without_run
 from audience.errors import DamagedError, DeliveryError, InvalidIndexError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.device_set import DeviceSet
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.records.forgotten import has_policies
 from audience.index.records.policy import Policy, unknown_policy_problem
 from audience.index.storage import id_search

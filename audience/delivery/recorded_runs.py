@@ -28,8 +28,9 @@ from audience.delivery.run_names import identify_emission, name_emission, name_n
 from audience.errors import AudienceError, DeliveryError, PlanError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS, Recording, record_events
 from audience.index.device_index import DeviceIndex
-from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.device_set import DeviceSet
 from audience.index.query.events.validation import DELIVERED
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.records.record_files import load_record_list
 from audience.index.records.recorded_batches import AT, ID, RecordedBatch, list_parts, list_recorded_batches
 from audience.index.schema.columns import IdColumn, rank_id_columns

@@ -22,12 +22,13 @@ from audience.index.ingest.replacement import parse_losses
 from audience.index.ingest.table_reading import TableReading
 from audience.index.query import counting, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
-from audience.index.query.device_set import DeviceSet, has_foreign_ids
+from audience.index.query.device_set import DeviceSet
 from audience.index.query.index_explanations import IndexExplanations
 from audience.index.query.index_sql import IndexSql
 from audience.index.query.insight.index_insight import IndexInsight
 from audience.index.query.questions import bind_segments, read_question
 from audience.index.query.resolve import resolve_rows
+from audience.index.query.vendor_id_columns import has_foreign_ids
 from audience.index.records.record_files import verify_record_files
 from audience.index.schema.column_roles import ColumnRoles, join_id_columns
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES

@@ -13,7 +13,7 @@ from audience._fs.checksums import hash128
 from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.index.query.device_set import find_id_column
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.schema.columns import SHARED_ID_ROLES
 from audience.index.storage.bitmaps import BitMap
 from audience.language.ast import AttributeAtom, Expr, Has, Not, Tag, all_of

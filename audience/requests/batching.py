@@ -11,8 +11,9 @@ from audience.argument_types import check_arguments
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.deliverable_ids import select_deliverable_rows
-from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.device_set import DeviceSet
 from audience.index.query.evaluate import choose_rows
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge
 from audience.index.storage.bitmaps import RowNumbers

@@ -25,7 +25,8 @@ import polars as pl
 from audience._fs.atomic import atomic_folder
 from audience.errors import DeliveryError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.device_set import DeviceSet
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.schema.columns import IdColumn
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr, Limit, Top

@@ -17,9 +17,9 @@ from audience.cluster.cluster import Cluster
 from audience.errors import Problem
 from audience.index.ingest.shared.kept_calls import KeptCalls, ResultForm
 from audience.index.query.deliverable_ids import select_deliverable_rows
-from audience.index.query.device_set import find_id_column
 from audience.index.query.evaluate import find_live_rows
 from audience.index.query.shared_shards import GroupTask, group_tasks
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.index.storage.joined_shard import rows_by_shard
 from audience.index.storage.shard import Shard

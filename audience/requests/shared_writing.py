@@ -18,8 +18,8 @@ from audience.cluster.cluster import Cluster
 from audience.errors import ClusterError, Problem
 from audience.index.ingest.shared.kept_calls import KeptCalls, ResultForm
 from audience.index.query.deliverable_ids import select_deliverable_rows
-from audience.index.query.device_set import find_id_column
 from audience.index.query.shared_shards import SnapshotPlace, find_rows_of_shard
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.storage.bitmaps import RowNumbers, bitmap_to_rows
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr

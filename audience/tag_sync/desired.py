@@ -13,7 +13,7 @@ from audience._fs.checksums import hash128
 from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.index.query.deliverable_ids import mark_invalid_ids, select_deliverable_rows
-from audience.index.query.device_set import find_id_column
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.schema.columns import SHARED_ID_ROLES, Column, IdColumn
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, full_bitmap, rows_to_bitmap
 from audience.index.storage.list_columns import is_list

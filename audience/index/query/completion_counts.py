@@ -39,10 +39,12 @@ def count_within(
     known = [condition for condition in conditions if condition is not None]
     try:
         expanded = validate_and_expand(context, snapshot, asked)
-        shards = map_expr(lambda expr, shard: _count_in_shard(expr, known, shard), expanded, snapshot.evaluated_shards)
+        by_shard = map_expr(
+            lambda expr, shard: _count_in_shard(expr, known, shard), expanded, snapshot.evaluated_shards
+        )
     except ExpressionError:
         return [*completions]
-    counts = iter([sum(parts) for parts in zip(*shards, strict=True)])
+    counts = iter([sum(parts) for parts in zip(*by_shard, strict=True)])
     counted = [
         each if condition is None else replace(each, within=next(counts))
         for each, condition in zip(completions, conditions, strict=False)

@@ -78,8 +78,8 @@ def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> E
         atom: count_matching_values(atom, snapshot) for atom in leaves if isinstance(atom, Matches)
     }
     atoms = ExplainedAtoms(leaves, value_counts)
-    shards = map_expr(lambda expr, shard: _explain_node(expr, shard, atoms, ())[0], written, snapshot.shards)
-    return Explanation(reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True))
+    by_shard = map_expr(lambda expr, shard: _explain_node(expr, shard, atoms, ())[0], written, snapshot.shards)
+    return Explanation(reduce(ExplainLine.__add__, lines) for lines in zip(*by_shard, strict=True))
 
 
 def _explain_node(

@@ -9,9 +9,10 @@ import polars as pl
 from pydantic import Field
 
 from audience.errors import AudienceError, Problem
-from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.device_set import DeviceSet
 from audience.index.query.exported_columns import choose_columns, empty_frame, iter_exported_frames
 from audience.index.query.resolve import resolve_rows
+from audience.index.query.vendor_id_columns import find_id_column
 from audience.index.schema.columns import IdColumn
 from audience.index.storage.bitmaps import RowNumbers, bitmap_to_rows, rows_to_bitmap
 from audience.index.storage.id_arrays import take_series
