@@ -175,3 +175,19 @@ def test_reader_of_a_replaced_list_reads_the_newer_file(index, monkeypatch):
     write(index.folder, [("policies.json", b"new")])
     monkeypatch.setattr(record_files, "load_record_list", lambda storage: next(lists, None) or load(storage))
     assert read_record_file(storage, "policies.json") == b"new"
+
+
+def test_reader_of_no_list_reads_the_first_one(tmp_path, monkeypatch):
+    """Another process writes the first list, and files, after the reader has found no list."""
+    index = DeviceIndex.build(TABLE, tmp_path / "devices.index")
+    read = LocalStorage.read
+
+    def write_after_reading(storage, name, version=""):
+        monkeypatch.setattr(LocalStorage, "read", read)
+        with pytest.raises(FileNotFoundError) as missing:
+            read(storage, name, version)
+        write(index.folder, [("policies.json", b"{}")])
+        raise missing.value
+
+    monkeypatch.setattr(LocalStorage, "read", write_after_reading)
+    assert list(load_record_list(LocalStorage(index.folder)).files) == ["policies.json"]

@@ -21,7 +21,7 @@ from audience._fs.checksums import hash128
 from audience.errors import DamagedError, InvalidIndexError, Problem
 from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import RECORDS_FOLDER, record_file
-from audience.index.storage.published import Storage, damaged_error, wrap_os_errors
+from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
 
 LIST_FILE = "records.json"
 LIST_VERSION = 1
@@ -63,18 +63,28 @@ def load_record_list(storage: Storage) -> RecordList:
     """
     name = record_file(LIST_FILE)
     with wrap_os_errors(storage.path_of(name)):
-        try:
-            content = storage.read(name)
-        except FileNotFoundError as error:
-            if _has_files(storage):
-                raise damaged_error(storage.path_of(name)) from error
-            return RecordList()
+        content = _read_list(storage, name)
+    if content is None:
+        return RecordList()
     body = read_checked(content.data, "records", storage.path_of(name))
     if body["version"] != LIST_VERSION:
         message = f"{storage.path_of(name)} was written by another version of audience"
         raise InvalidIndexError(Problem("other-format", message, hint="use the version that has written it"))
     files = {each: RecordFile(**entry) for each, entry in body["files"].items()}
     return RecordList(body["number"], files, content.etag)
+
+
+def _read_list(storage: Storage, name: str) -> VersionedBytes | None:
+    """Return the list; None if nothing was ever recorded. Raises DamagedError if there are files without a list."""
+    try:
+        return storage.read(name)
+    except FileNotFoundError:
+        if not _has_files(storage):
+            return None
+    try:
+        return storage.read(name)  # written in between: the first list is there before the first file
+    except FileNotFoundError as error:
+        raise damaged_error(storage.path_of(name)) from error
 
 
 def read_record_file(storage: Storage, name: str) -> bytes | None:

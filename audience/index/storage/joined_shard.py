@@ -202,9 +202,7 @@ class JoinedShard(Shard):
     def join_rows(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
         """Return rows of each part as rows of this shard, without those that are closed up."""
         pairs = zip(rows_of_parts, self.renumberings, strict=True)
-        return self._join_numbered(
-            [renumbering.to_new(rows) if renumbering and rows else rows for rows, renumbering in pairs]
-        )
+        return self._join_numbered([each.to_new(rows) if each and rows else rows for rows, each in pairs])
 
     def _join_numbered(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
         """Return rows of each part, as they are numbered there, as rows of this shard."""
